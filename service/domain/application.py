@@ -1,0 +1,25 @@
+"""An application: an OAuth client of the authorization server we stand beside, to be told when a person is signed out."""
+
+from dataclasses import dataclass
+from typing import Final
+
+CLIENT_ID_LENGTH: Final = 256
+"""Longest client_id, in characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A registered client, with the names of RFC 7591 and OIDC Back-Channel Logout section 2.2."""
+
+    client_id: str
+    client_name: str | None = None
+    client_secret_hash: str
+    """SHA-256 of the secret, which has 256 random bits of its own and so needs no salt or stretching."""
+    backchannel_logout_uri: str | None = None
+    """Where its logout tokens go; None: it is never told, and every receipt says so."""
+    backchannel_logout_session_required: bool = False
+    """True: each logout token must carry a `sid` (OIDC Back-Channel Logout section 2.2)."""
+    id_token_signed_response_alg: str = "RS256"
+    """The algorithm of its ID tokens, and so of its logout tokens (section 2.4)."""
+    created_at_ms: int
+    updated_at_ms: int

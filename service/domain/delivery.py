@@ -1,0 +1,40 @@
+"""A delivery: what one revocation owes to one application, and every attempt to pay it."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+State = Literal["pending", "retrying", "delivered", "dead", "skipped"]
+
+OPEN: Final[frozenset[State]] = frozenset({"pending", "retrying"})
+"""The states in which more will be tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One POST of one logout token. `status` where an answer came, `error` where none did or it was refused."""
+
+    at_ms: int
+    duration_ms: int
+    status: int | None = None
+    error: str | None = None
+    """A stable code, such as `connect_timeout`; never text from a stranger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One application to be told, once per `sid` where it requires one."""
+
+    delivery_id: str
+    client_id: str
+    sub: str | None
+    sid: str | None
+    state: State = "pending"
+    reason: str | None = None
+    """Why it is skipped or dead: `no_logout_uri`, `client_deleted`, `rejected`, `gave_up`."""
+    attempts: tuple[Attempt, ...] = ()
+    attempt_count: int = 0
+    """Attempts made, also those the list no longer shows."""
+    created_at_ms: int
+    next_attempt_at_ms: int | None = None
+    lease_until_ms: int = 0
+    """Until when the worker that claimed it has it to itself."""
