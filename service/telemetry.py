@@ -13,7 +13,17 @@ LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 REDACTED: Final = "[redacted]"
 
 _SECRET_NAMES: Final = frozenset(
-    {"authorization", "token", "refresh_token", "client_secret", "logout_token", "password", "secret", "email", "identifier"}
+    {
+        "authorization",
+        "token",
+        "refresh_token",
+        "client_secret",
+        "logout_token",
+        "password",
+        "secret",
+        "email",
+        "identifier",
+    }
 )
 
 

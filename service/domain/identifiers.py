@@ -64,20 +64,20 @@ def user_id_for(connection_id: str, iss: str, sub: str) -> str:
     return f"usr_{_digest('user', connection_id, iss, sub)}"
 
 
-def delivery_id_for(revocation_id: str, client_id: str, sid: str | None) -> str:
-    """The id of the delivery a revocation owes to one client (for one `sid`, where the client wants that).
+def delivery_id_for(revocation_id: str, client_id: str, sub: str, sid: str | None) -> str:
+    """The id of the delivery a revocation owes to one client about one `sub` (and one `sid`, where it wants that).
 
     It carries the revocation's own part, so that the revocation can be found from it (`revocation_id_of`).
     """
-    owed = _digest("delivery", revocation_id, client_id, "" if sid is None else f"={sid}")
+    owed = _digest("delivery", revocation_id, client_id, sub, "" if sid is None else f"={sid}")
     return f"dlv_{revocation_id.removeprefix('rev_')}_{owed[:13]}"
 
 
 def revocation_id_of(delivery_id: str) -> str:
     """The revocation a delivery belongs to. ValueError when it is no delivery's id."""
     prefix, _, rest = delivery_id.partition("_")
-    body, separator, _ = rest.rpartition("_")
-    if prefix != "dlv" or not separator or not body:
+    body, _, owed = rest.rpartition("_")
+    if prefix != "dlv" or not body or not owed:
         raise ValueError("not a delivery id")
     return f"rev_{body}"
 
@@ -94,7 +94,8 @@ def _digest(*parts: str) -> str:
 def _hash(*parts: str | bytes) -> "hashlib._Hash":
     digest = hashlib.sha256()
     for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
+        # JSON can write a lone surrogate, which strict UTF-8 refuses: a stranger's string must hash, not raise.
+        raw = part.encode(errors="surrogatepass") if isinstance(part, str) else part
         digest.update(len(raw).to_bytes(8, "big"))
         digest.update(raw)
     return digest

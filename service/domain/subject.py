@@ -42,9 +42,14 @@ MAX_DOMAIN = 255
 """Longest domain of an e-mail address, in octets (RFC 5321 section 4.5.3.1.2)."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}", re.ASCII)
-_ACCT = re.compile(r"acct:([^@\s]+)@([^@\s/?#]+)", re.IGNORECASE)
-_DID = re.compile(r"did:[a-z0-9]+:[A-Za-z0-9._:%-]*[A-Za-z0-9._%-]([/?#]\S*)?", re.ASCII)
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", re.ASCII)
+_UNRESERVED = r"A-Za-z0-9._~\-"
+_SUB_DELIMS = r"!$&'()*+,;="
+_PERCENT = r"%[0-9A-Fa-f]{2}"
+_URI_TEXT = rf"(?:[{_UNRESERVED}{_SUB_DELIMS}:/?#\[\]@]|{_PERCENT})"
+# A host may still be in its Unicode form here: it is compared in its IDNA form.
+_ACCT = re.compile(rf"[Aa][Cc][Cc][Tt]:((?:[{_UNRESERVED}{_SUB_DELIMS}]|{_PERCENT})+)@([^@\s/?#]+)")
+_DID = re.compile(rf"did:[a-z0-9]+:(?:[A-Za-z0-9._:-]|{_PERCENT})*(?<!:)(?:[/?#]{_URI_TEXT}*)?")
+_URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:{_URI_TEXT}+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,10 @@ def _canonical(kind: Format, values: tuple[str, ...]) -> tuple[str, ...]:
             found = _ACCT.fullmatch(values[0])
             if not found:
                 raise InvalidRequest("`uri` of an account subject must be an acct: URI (RFC 7565)")
-            return (f"acct:{found[1]}@{_domain(found[2])}",)
+            account = f"acct:{found[1]}@{_domain(found[2])}"
+            if len(account) > MAX_MEMBER_LENGTH:  # a host grows on its way to IDNA
+                raise InvalidRequest(f"`uri` is longer than {MAX_MEMBER_LENGTH} characters")
+            return (account,)
         case "did":
             if not _DID.fullmatch(values[0]):
                 raise InvalidRequest("`url` of a did subject must be a DID URL")
@@ -130,6 +138,8 @@ def _email(address: str) -> str:
     local, separator, domain = address.rpartition("@")
     if not separator or not local or not domain:
         raise InvalidRequest("`email` must be an address of the form local@domain")
+    if "@" in local and not (len(local) > 2 and local[0] == local[-1] == '"'):
+        raise InvalidRequest("`email` must hold one `@`; another only inside a quoted local part")
     if any(character.isspace() or not character.isprintable() for character in local):
         raise InvalidRequest("`email` must not hold spaces or control characters")
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).casefold())

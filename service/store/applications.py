@@ -1,0 +1,48 @@
+"""Applications as Redis knows them."""
+
+from collections.abc import Iterable
+from typing import cast
+
+from service.domain.application import Application
+from service.errors import Conflict
+from service.store import keyspace
+from service.store.codec import from_json, to_json
+from service.store.record import Record
+
+
+class Applications:
+    """Every registered application."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    async def add(self, application: Application) -> None:
+        """Record a new one. Raises Conflict when its client_id is taken."""
+        await self._record.run("ZADD", keyspace.CLIENTS, "NX", application.created_at_ms, application.client_id)
+        if not await self._record.run("SET", keyspace.client(application.client_id), to_json(application), "NX"):
+            raise Conflict("a client of this client_id exists already")
+
+    async def get(self, client_id: str) -> Application | None:
+        """The application of this client_id."""
+        raw = await self._record.run("GET", keyspace.client(client_id))
+        return from_json(Application, raw) if raw else None
+
+    async def get_many(self, client_ids: Iterable[str]) -> dict[str, Application]:
+        """Those of these client_ids that exist."""
+        wanted = sorted(set(client_ids))
+        found = await self._record.pipeline([("GET", keyspace.client(each)) for each in wanted])
+        return {name: from_json(Application, raw) for name, raw in zip(wanted, found, strict=True) if raw}
+
+    async def replace(self, application: Application) -> None:
+        """Record it as it is now."""
+        await self._record.run("SET", keyspace.client(application.client_id), to_json(application), "XX")
+
+    async def remove(self, client_id: str) -> None:
+        """Forget it. Deliveries still owed to it become `skipped`, with the reason `client_deleted`."""
+        await self._record.pipeline([("DEL", keyspace.client(client_id)), ("ZREM", keyspace.CLIENTS, client_id)])
+
+    async def page(self, *, offset: int, limit: int) -> tuple[Application, ...]:
+        """Applications by creation, from the `offset`-th on."""
+        ids = await self._record.run("ZRANGE", keyspace.CLIENTS, offset, offset + limit - 1)
+        found = await self._record.pipeline([("GET", keyspace.client(each)) for each in ids])
+        return tuple(from_json(Application, cast("str", raw)) for raw in found if raw)

@@ -1,0 +1,69 @@
+"""Connections as Redis knows them: by name, for the name is what their doors carry."""
+
+from typing import cast
+
+from service.domain.connection import Connection
+from service.errors import Conflict
+from service.store import keyspace
+from service.store.codec import from_json, to_json
+from service.store.record import Record
+
+
+class Connections:
+    """Every connection."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    async def add(self, connection: Connection) -> None:
+        """Record a new one. Raises Conflict when the name is taken.
+
+        The list entry and the id come first: what they point to may be missing, what exists can always be found.
+        """
+        await self._record.pipeline(
+            [
+                ("ZADD", keyspace.CONNECTIONS, connection.created_at_ms, connection.id),
+                ("SET", keyspace.connection_name(connection.id), connection.name),
+            ]
+        )
+        if not await self._record.run("SET", keyspace.connection(connection.name), to_json(connection), "NX"):
+            await self._record.pipeline(
+                [
+                    ("ZREM", keyspace.CONNECTIONS, connection.id),
+                    ("DEL", keyspace.connection_name(connection.id)),
+                ]
+            )
+            raise Conflict("a connection of this name exists already")
+
+    async def by_name(self, name: str) -> Connection | None:
+        """The connection a door is named after."""
+        raw = await self._record.run("GET", keyspace.connection(name))
+        return from_json(Connection, raw) if raw else None
+
+    async def get(self, connection_id: str) -> Connection | None:
+        """The connection of this id."""
+        name = await self._record.run("GET", keyspace.connection_name(connection_id))
+        found = await self.by_name(name) if name else None
+        # A name whose creation lost the race for it belongs to another id.
+        return found if found and found.id == connection_id else None
+
+    async def replace(self, connection: Connection) -> None:
+        """Record it as it is now. Its name and id never change."""
+        await self._record.run("SET", keyspace.connection(connection.name), to_json(connection), "XX")
+
+    async def remove(self, connection: Connection) -> None:
+        """Forget it: its doors answer as if it had never been."""
+        await self._record.pipeline(
+            [
+                ("DEL", keyspace.connection(connection.name)),
+                ("DEL", keyspace.connection_name(connection.id)),
+                ("ZREM", keyspace.CONNECTIONS, connection.id),
+            ]
+        )
+
+    async def page(self, *, offset: int, limit: int) -> tuple[Connection, ...]:
+        """Connections by creation, from the `offset`-th on."""
+        ids = await self._record.run("ZRANGE", keyspace.CONNECTIONS, offset, offset + limit - 1)
+        names = await self._record.pipeline([("GET", keyspace.connection_name(each)) for each in ids])
+        found = await self._record.pipeline([("GET", keyspace.connection(each)) for each in names if each])
+        return tuple(from_json(Connection, cast("str", raw)) for raw in found if raw)

@@ -1,0 +1,153 @@
+"""The map of Redis: every key, its type, its lifetime.
+
+All keys of one person share the hash tag `{user_id}`, all keys of one revocation `{revocation_id}`; a script touches one
+tag only, so the record can live in a cluster. No key is ever found by scanning.
+
+| key | type | holds | lives |
+|---|---|---|---|
+| `logoutd:person:{user}` | hash | connection, upstream iss and sub, `clock`, `revoked_through`, `revoked_at_ms` | until deleted |
+| `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
+| `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
+| `logoutd:person:{user}:participation` | hash | [client_id, sid] → sub, session, stamp, until | last `until` in it |
+| `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | receipt_days |
+| `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | receipt_days |
+| `logoutd:person:{user}:session:ID` | hash | one sign-in | expiry of it and its tokens + a day |
+| `logoutd:person:{user}:session:ID:clients` | hash | client_id → sub, sid | as the session |
+| `logoutd:person:{user}:session:ID:tokens` | set | hashes of its refresh tokens | as the session |
+| `logoutd:person:{user}:token:HASH` | hash | one refresh token | its expiry + a day |
+| `logoutd:session-owner:ID` | string | user_id | as the session |
+| `logoutd:token-owner:HASH` | string | user_id and session_id | as the token |
+| `logoutd:identifier:CONNECTION:HASH` | set | user_ids an identifier names within a connection | until deleted |
+| `logoutd:connection:NAME` | string | a connection, as JSON | until deleted |
+| `logoutd:connection-name:ID` | string | its name | until deleted |
+| `logoutd:connections` | zset | connection ids by creation | until deleted |
+| `logoutd:client:ID` | string | an application, as JSON | until deleted |
+| `logoutd:clients` | zset | client_ids by creation | until deleted |
+| `logoutd:revocation:{revocation}` | hash | the receipt's head | receipt_days |
+| `logoutd:revocation:{revocation}:deliveries` | hash | delivery_id → delivery, as JSON | receipt_days |
+| `logoutd:revocation:{revocation}:leases` | hash | delivery_id → until when a worker has it to itself | receipt_days |
+| `logoutd:revocations` | zset | all revocation ids by acceptance | receipt_days |
+| `logoutd:revocations:CONNECTION` | zset | a connection's | receipt_days |
+| `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
+| `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
+| `logoutd:replay:CONNECTION:HASH` | string | fingerprint of the message a `jti` came with | the token's expiry + skew |
+| `logoutd:statistics` | hash | the fleet's counters | for ever |
+| `logoutd:workers` | zset | worker names by last heartbeat | pruned at each beat |
+"""
+
+from typing import Final
+
+PREFIX: Final = "logoutd"
+
+CONNECTIONS: Final = f"{PREFIX}:connections"
+CLIENTS: Final = f"{PREFIX}:clients"
+REVOCATIONS: Final = f"{PREFIX}:revocations"
+OPEN: Final = f"{PREFIX}:open"
+DUE: Final = f"{PREFIX}:due"
+STATISTICS: Final = f"{PREFIX}:statistics"
+WORKERS: Final = f"{PREFIX}:workers"
+
+
+def person(user_id: str) -> str:
+    """Who they are and through which stamp everything of theirs is revoked."""
+    return f"{PREFIX}:person:{{{user_id}}}"
+
+
+def person_identifiers(user_id: str) -> str:
+    """The identifiers they were registered with."""
+    return f"{person(user_id)}:identifiers"
+
+
+def person_sessions(user_id: str) -> str:
+    """Their sessions."""
+    return f"{person(user_id)}:sessions"
+
+
+def participation(user_id: str) -> str:
+    """Which applications may still hold a session of theirs."""
+    return f"{person(user_id)}:participation"
+
+
+def cutoffs(user_id: str) -> str:
+    """The revocations that ended everything of theirs, by stamp."""
+    return f"{person(user_id)}:cutoffs"
+
+
+def person_revocations(user_id: str) -> str:
+    """Every revocation that named them."""
+    return f"{person(user_id)}:revocations"
+
+
+def session(user_id: str, session_id: str) -> str:
+    """One sign-in."""
+    return f"{person(user_id)}:session:{session_id}"
+
+
+def session_clients(user_id: str, session_id: str) -> str:
+    """The applications in it."""
+    return f"{session(user_id, session_id)}:clients"
+
+
+def session_tokens(user_id: str, session_id: str) -> str:
+    """Its refresh tokens."""
+    return f"{session(user_id, session_id)}:tokens"
+
+
+def token(user_id: str, token_hash: str) -> str:
+    """One refresh token."""
+    return f"{person(user_id)}:token:{token_hash}"
+
+
+def session_owner(session_id: str) -> str:
+    """Whose session it is."""
+    return f"{PREFIX}:session-owner:{session_id}"
+
+
+def token_owner(token_hash: str) -> str:
+    """Whose token it is, and of which session."""
+    return f"{PREFIX}:token-owner:{token_hash}"
+
+
+def identifier(connection_id: str, hashed: str) -> str:
+    """The people one identifier names within one connection."""
+    return f"{PREFIX}:identifier:{connection_id}:{hashed}"
+
+
+def connection(name: str) -> str:
+    """A connection, by the name its doors carry."""
+    return f"{PREFIX}:connection:{name}"
+
+
+def connection_name(connection_id: str) -> str:
+    """A connection's name, by its id."""
+    return f"{PREFIX}:connection-name:{connection_id}"
+
+
+def client(client_id: str) -> str:
+    """An application."""
+    return f"{PREFIX}:client:{client_id}"
+
+
+def revocation(revocation_id: str) -> str:
+    """A receipt's head."""
+    return f"{PREFIX}:revocation:{{{revocation_id}}}"
+
+
+def deliveries(revocation_id: str) -> str:
+    """What it owes to each application."""
+    return f"{revocation(revocation_id)}:deliveries"
+
+
+def leases(revocation_id: str) -> str:
+    """Which of these a worker has in hand."""
+    return f"{revocation(revocation_id)}:leases"
+
+
+def revocations_of_connection(connection_id: str) -> str:
+    """The revocations accepted through one connection."""
+    return f"{REVOCATIONS}:{connection_id}"
+
+
+def replay(connection_id: str, hashed: str) -> str:
+    """The message a `jti` first came with."""
+    return f"{PREFIX}:replay:{connection_id}:{hashed}"

@@ -1,0 +1,30 @@
+-- Shared by every script: placed before each of them.
+
+-- A number as Redis should store it: Lua would write 1.8e+12.
+local function whole(number) return string.format('%.0f', number) end
+
+local function number_at(key, field) return tonumber(redis.call('HGET', key, field) or false) or 0 end
+
+-- A hash as a table of its fields.
+local function fields_of(key)
+  local flat, fields = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return fields
+end
+
+-- Whether a session of this person, given as fields, is honoured. Order, not clocks, decides what a revocation covers:
+-- each sign-in takes the next stamp of its person, each revocation cuts through every stamp given out so far.
+local function session_is_active(person, session, now)
+  if not session.stamp or session.ended_at_ms then return false end
+  if tonumber(session.stamp) <= (tonumber(person.revoked_through) or 0) then return false end
+  return tonumber(session.expires_at_ms) > now
+end
+
+-- Whether a refresh token is. An offline one outlives its session's expiry, never a revocation or its session's deletion.
+local function token_is_active(person, session, token, now)
+  if not token.stamp or token.ended_at_ms then return false end
+  if tonumber(token.stamp) <= (tonumber(person.revoked_through) or 0) then return false end
+  if tonumber(token.expires_at_ms) <= now then return false end
+  if token.offline == '1' then return session.ends_offline ~= '1' end
+  return session_is_active(person, session, now)
+end

@@ -1,0 +1,14 @@
+-- Record an attempt's outcome; when the last open delivery closes, close the revocation.
+-- KEYS  revocation, deliveries, leases
+-- ARGV  delivery_id, lease_until_ms it was claimed with, json, closed ('1'), dead ('1'), now_ms
+-- Returns 'lost' when the lease had passed to another | the revocation's state
+local revocation, deliveries, leases = unpack(KEYS)
+if redis.call('HGET', leases, ARGV[1]) ~= ARGV[2] then return 'lost' end
+redis.call('HDEL', leases, ARGV[1])
+redis.call('HSET', deliveries, ARGV[1], ARGV[3])
+if ARGV[5] == '1' then redis.call('HINCRBY', revocation, 'dead', 1) end
+if ARGV[4] == '1' and redis.call('HINCRBY', revocation, 'open', -1) <= 0 then
+  local state = number_at(revocation, 'dead') > 0 and 'incomplete' or 'completed'
+  redis.call('HSET', revocation, 'state', state, 'completed_at_ms', ARGV[6])
+end
+return redis.call('HGET', revocation, 'state')

@@ -1,0 +1,206 @@
+"""People as Redis knows them: who an identifier names, and the one step that ends everything of theirs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from service.domain.identifiers import fingerprint
+from service.domain.subject import SubjectIdentifier
+from service.errors import CannotBeEnded
+from service.store import keyspace
+from service.store.record import Command, Record
+
+MAX_PEOPLE: Final = 1000
+"""Most people one identifier may name before a revocation by it is refused: beyond, it is no identifier but a mistake."""
+
+LATE_MARGIN_MS: Final = 1000
+"""How far a cut-off completed after a crash reaches past its acceptance, in milliseconds: the clocks of two machines
+differ by so much, and of the two errors signing out one sign-in too many is the safe one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """One person, as known through one connection."""
+
+    user_id: str
+    connection_id: str
+    iss: str
+    sub: str
+    created_at_ms: int
+    revoked_at_ms: int | None
+    identifiers: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedSession:
+    """A session a revocation covers."""
+
+    session_id: str
+    active: bool
+    token_hashes: tuple[str, ...]
+    live_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An application that may hold a session because of what a revocation covers."""
+
+    client_id: str
+    sub: str
+    sid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a revocation covers of one person, before anything is deleted."""
+
+    sessions: tuple[EndedSession, ...]
+    targets: tuple[Target, ...]
+
+
+class People:
+    """The people of every connection."""
+
+    def __init__(self, record: Record, *, receipt_ms: int) -> None:
+        self._record = record
+        self._receipt_ms = receipt_ms
+
+    async def register(self, user_id: str, connection_id: str, identifiers: Sequence[SubjectIdentifier]) -> None:
+        """Let each identifier name this person within the connection.
+
+        Comes before the sign-in is recorded: from its first moment a session can be found by every name given for it.
+        """
+        await self._record.pipeline(
+            [("SADD", _identifier_key(connection_id, each), user_id) for each in identifiers],
+        )
+
+    async def resolve(self, connection_id: str, identifiers: Sequence[SubjectIdentifier]) -> tuple[str, ...]:
+        """Everyone these identifiers name within this connection, and nobody else (law 4); empty when unknown.
+
+        An `opaque` identifier may also be a user_id of ours. Raises CannotBeEnded when one names more than `MAX_PEOPLE`.
+        """
+        commands: list[Command] = [("SMEMBERS", _identifier_key(connection_id, each)) for each in identifiers]
+        opaque = [each.value[0] for each in identifiers if each.format == "opaque"]
+        commands += [("HGET", keyspace.person(user_id), "connection_id") for user_id in opaque]
+        answers = await self._record.pipeline(commands)
+        named: set[str] = set()
+        for members in answers[: len(identifiers)]:
+            named.update(members)
+        named.update(
+            user_id for user_id, home in zip(opaque, answers[len(identifiers) :], strict=True) if home == connection_id
+        )
+        if len(named) > MAX_PEOPLE:
+            raise CannotBeEnded(f"the subject names more than {MAX_PEOPLE} people")
+        return tuple(sorted(named))
+
+    async def get(self, user_id: str) -> Person | None:
+        """One person, or None."""
+        fields, identifiers = await self._record.pipeline(
+            [("HGETALL", keyspace.person(user_id)), ("SMEMBERS", keyspace.person_identifiers(user_id))]
+        )
+        if "connection_id" not in fields:
+            return None
+        return Person(
+            user_id=user_id,
+            connection_id=fields["connection_id"],
+            iss=fields["iss"],
+            sub=fields["sub"],
+            created_at_ms=int(fields["created_at_ms"]),
+            revoked_at_ms=int(fields["revoked_at_ms"]) if "revoked_at_ms" in fields else None,
+            identifiers=tuple(json.loads(each) for each in sorted(identifiers)),
+        )
+
+    async def cut_off(
+        self, user_id: str, revocation_id: str, *, now_ms: int, accepted_at_ms: int, late: bool = False
+    ) -> int:
+        """End everything the person holds, in one atomic O(1) step; the moment from which that is true, in ms.
+
+        `late`: completing a revocation that was recorded but, a crash between, never cut off and never acknowledged.
+        """
+        moment = await self._record.script(
+            "cut_off",
+            [keyspace.person(user_id), keyspace.cutoffs(user_id), keyspace.person_revocations(user_id)],
+            [
+                revocation_id,
+                now_ms,
+                accepted_at_ms + LATE_MARGIN_MS if late else accepted_at_ms,
+                "1" if late else "0",
+                now_ms - self._receipt_ms,
+            ],
+        )
+        return int(moment)
+
+    async def end_session(
+        self, user_id: str, session_id: str, revocation_id: str, *, now_ms: int, accepted_at_ms: int
+    ) -> int:
+        """End one session and its tokens; the moment from which that is true, in ms."""
+        moment = await self._record.script(
+            "end_session",
+            [keyspace.person_revocations(user_id), keyspace.session(user_id, session_id)],
+            [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
+        )
+        return int(moment)
+
+    async def snapshot(
+        self, user_id: str, revocation_id: str, *, now_ms: int, session_id: str | None
+    ) -> Snapshot | None:
+        """What the revocation covers of this person; None when it has not been cut off."""
+        raw = await self._record.script(
+            "snapshot_person",
+            [
+                keyspace.person(user_id),
+                keyspace.person_sessions(user_id),
+                keyspace.participation(user_id),
+                keyspace.cutoffs(user_id),
+            ],
+            [revocation_id, now_ms, session_id or ""],
+        )
+        if not raw:
+            return None
+        found: dict[str, Any] = json.loads(raw)
+        # Redis writes an empty Lua table as {}, a filled one as a list.
+        return Snapshot(
+            sessions=tuple(
+                EndedSession(
+                    session_id=each["id"],
+                    active=each["active"],
+                    token_hashes=tuple(each["tokens"]),
+                    live_tokens=each["live_tokens"],
+                )
+                for each in found["sessions"]
+            ),
+            targets=tuple(Target(**each) for each in found["targets"]),
+        )
+
+    async def forget(
+        self, user_id: str, revocation_id: str, sessions: Sequence[EndedSession], *, ended_at_ms: int
+    ) -> None:
+        """Delete what is dead already: refresh tokens, and the ways to find them."""
+        if not sessions:
+            return
+        await self._record.script(
+            "forget_sessions",
+            [keyspace.person(user_id), keyspace.person_sessions(user_id)],
+            [revocation_id, ended_at_ms, *(each.session_id for each in sessions)],
+        )
+        await self._record.pipeline(
+            [("DEL", keyspace.token_owner(hashed)) for each in sessions for hashed in each.token_hashes]
+        )
+
+    async def forget_participation(
+        self, user_id: str, revocation_id: str, told: Sequence[Target], *, every_sid: bool, one_session: bool
+    ) -> None:
+        """Drop what applications held, now that they have been told."""
+        if not told:
+            return
+        entries = [[each.client_id, "" if every_sid else each.sid, each.sub, one_session] for each in told]
+        await self._record.script(
+            "forget_participation",
+            [keyspace.participation(user_id), keyspace.cutoffs(user_id)],
+            [revocation_id, json.dumps(entries)],
+        )
+
+
+def _identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:
+    return keyspace.identifier(connection_id, fingerprint(identifier.format, *identifier.value))

@@ -1,0 +1,133 @@
+"""Revocations as Redis knows them: recorded before anything acts on them, kept after everything has."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from service.domain.delivery import OPEN, Delivery
+from service.domain.revocation import Revocation, RevocationRequest, State
+from service.store import keyspace
+from service.store.codec import to_json
+from service.store.record import Command, Record
+
+
+class Revocations:
+    """Every revocation. `receipt_ms`: how long its receipt is kept."""
+
+    def __init__(self, record: Record, *, receipt_ms: int) -> None:
+        self._record = record
+        self._receipt_ms = receipt_ms
+
+    async def record(self, request: RevocationRequest, *, now_ms: int, look_at_ms: int) -> Revocation:
+        """Record a revocation, or find it recorded. `look_at_ms`: when a sweeper must look at it if no job has.
+
+        The due entry comes first: whatever is recorded is found again, also after a crash at any point from here.
+        """
+        rid = request.revocation_id
+        await self._record.pipeline(
+            [
+                ("ZADD", keyspace.DUE, "NX", look_at_ms, rid),
+                ("ZADD", keyspace.OPEN, "NX", now_ms, rid),
+                ("ZADD", keyspace.REVOCATIONS, "NX", now_ms, rid),
+                ("ZADD", keyspace.revocations_of_connection(request.connection_id), "NX", now_ms, rid),
+            ]
+        )
+        facts = {
+            "connection_id": request.connection_id,
+            "user_ids": json.dumps(request.user_ids),
+            "initiator": request.initiator,
+            "reason": request.reason,
+            "session_id": request.session_id,
+            "state": "accepted",
+            "accepted_at_ms": str(now_ms),
+        }
+        flat = await self._record.script(
+            "record_revocation",
+            [keyspace.revocation(rid)],
+            [
+                now_ms + self._receipt_ms,
+                json.dumps({name: value for name, value in facts.items() if value is not None}),
+            ],
+        )
+        recorded = _revocation(rid, dict(zip(flat[::2], flat[1::2], strict=True)))
+        if recorded.state in {"completed", "incomplete"}:
+            # A repeat of one that is finished must not leave it on the list of open ones.
+            await self.close(rid)
+        return recorded
+
+    async def mark_revoked(self, revocation_id: str, *, at_ms: int) -> None:
+        """Note from when nothing it covers is honoured."""
+        await self._record.run("HSETNX", keyspace.revocation(revocation_id), "revoked_at_ms", at_ms)
+
+    async def plan(
+        self,
+        revocation: Revocation,
+        deliveries: Sequence[Delivery],
+        *,
+        sessions_ended: int,
+        refresh_tokens_revoked: int,
+        now_ms: int,
+    ) -> State:
+        """Write down, once, what was ended and what is owed to whom; a repeat finds the first plan."""
+        keep_until = max(revocation.accepted_at_ms, now_ms) + self._receipt_ms
+        written: list[str] = []
+        for each in deliveries:
+            written += [each.delivery_id, to_json(each)]
+        still_open = sum(each.state in OPEN for each in deliveries)
+        state: State = await self._record.script(
+            "plan_deliveries",
+            [keyspace.revocation(revocation.revocation_id), keyspace.deliveries(revocation.revocation_id)],
+            [now_ms, keep_until, sessions_ended, refresh_tokens_revoked, still_open, *written],
+        )
+        return state
+
+    async def close(self, revocation_id: str) -> None:
+        """Nothing more is to be done for it."""
+        await self._record.pipeline([("ZREM", keyspace.OPEN, revocation_id), ("ZREM", keyspace.DUE, revocation_id)])
+
+    async def get(self, revocation_id: str) -> Revocation | None:
+        """One revocation, or None."""
+        facts = await self._record.run("HGETALL", keyspace.revocation(revocation_id))
+        return _revocation(revocation_id, facts) if facts else None
+
+    async def page(
+        self, *, connection_id: str | None, user_id: str | None, before_ms: int | None, limit: int
+    ) -> tuple[Revocation, ...]:
+        """Revocations from the newest on, accepted before `before_ms`, of a person or a connection or all."""
+        key = keyspace.REVOCATIONS
+        if user_id is not None:
+            key = keyspace.person_revocations(user_id)
+        elif connection_id is not None:
+            key = keyspace.revocations_of_connection(connection_id)
+        newest = "+inf" if before_ms is None else f"({before_ms}"
+        ids = await self._record.run("ZREVRANGEBYSCORE", key, newest, "-inf", "LIMIT", 0, limit)
+        found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in ids])
+        return tuple(_revocation(rid, facts) for rid, facts in zip(ids, found, strict=True) if facts)
+
+    async def forget_old(self, *, now_ms: int) -> None:
+        """Drop list entries whose receipts have expired."""
+        oldest = now_ms - self._receipt_ms
+        names = await self._record.run("ZRANGE", keyspace.CONNECTIONS, 0, -1)
+        commands: list[Command] = [("ZREMRANGEBYSCORE", keyspace.REVOCATIONS, "-inf", oldest)]
+        commands += [("ZREMRANGEBYSCORE", keyspace.revocations_of_connection(each), "-inf", oldest) for each in names]
+        await self._record.pipeline(commands)
+
+
+def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
+    def moment(name: str) -> int | None:
+        return int(facts[name]) if name in facts else None
+
+    return Revocation(
+        revocation_id=revocation_id,
+        connection_id=facts["connection_id"],
+        user_ids=tuple(json.loads(facts["user_ids"])),
+        initiator=facts["initiator"],
+        reason=facts.get("reason"),
+        session_id=facts.get("session_id"),
+        state=facts["state"],
+        accepted_at_ms=int(facts["accepted_at_ms"]),
+        revoked_at_ms=moment("revoked_at_ms"),
+        completed_at_ms=moment("completed_at_ms"),
+        sessions_ended=int(facts.get("sessions_ended", 0)),
+        refresh_tokens_revoked=int(facts.get("refresh_tokens_revoked", 0)),
+    )

@@ -1,0 +1,66 @@
+"""The due index: who must be looked at, and when. Every id of recorded work is in it until the work is done.
+
+An entry is a promise to look, no more: looking at something finished costs one read and removes it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from service.store import keyspace
+from service.store.record import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How much is undone, and since when."""
+
+    open_revocations: int
+    due_entries: int
+    oldest_open_ms: int | None
+    """When the oldest unfinished revocation was accepted."""
+    most_overdue_ms: int | None
+    """When the entry that waits longest should have been looked at."""
+
+
+class Schedule:
+    """Revocation and delivery ids by the time somebody must look at them."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    async def look_at(self, ids: Iterable[str], *, at_ms: int) -> None:
+        """Have these looked at then, and not before."""
+        pairs = [part for each in ids for part in (at_ms, each)]
+        if pairs:
+            await self._record.run("ZADD", keyspace.DUE, *pairs)
+
+    async def done(self, ids: Sequence[str]) -> None:
+        """Nobody needs to look at these again."""
+        if ids:
+            await self._record.run("ZREM", keyspace.DUE, *ids)
+
+    async def claim(self, *, now_ms: int, hidden_until_ms: int, limit: int) -> tuple[str, ...]:
+        """Take what is overdue; whatever is not done or rescheduled by `hidden_until_ms` comes up again."""
+        ids = await self._record.script("claim_due", [keyspace.DUE], [now_ms, hidden_until_ms, limit])
+        return tuple(ids)
+
+    async def backlog(self) -> Backlog:
+        """How much is undone, and since when."""
+        open_count, due_count, oldest, due = await self._record.pipeline(
+            [
+                ("ZCARD", keyspace.OPEN),
+                ("ZCARD", keyspace.DUE),
+                ("ZRANGE", keyspace.OPEN, 0, 0, "WITHSCORES"),
+                ("ZRANGE", keyspace.DUE, 0, 0, "WITHSCORES"),
+            ]
+        )
+        return Backlog(
+            open_revocations=open_count,
+            due_entries=due_count,
+            oldest_open_ms=_score(oldest),
+            most_overdue_ms=_score(due),
+        )
+
+
+def _score(first: list[object]) -> int | None:
+    return int(float(str(first[1]))) if first else None

@@ -1,0 +1,144 @@
+"""Sign-ins as Redis knows them."""
+
+import json
+from typing import Any, Final
+
+from service.domain.session import Participant, Session, SignIn
+from service.errors import Conflict, NotFound, ReauthenticationRequired
+from service.store import keyspace
+from service.store.record import Record
+
+DAY_MS: Final = 86_400_000
+
+RETENTION_MS: Final = DAY_MS
+"""How long an expired or ended session can still be read as such, in milliseconds."""
+
+
+class Sessions:
+    """The sessions of every person. `participation_ms`: how long past expiry an application is taken to hold one."""
+
+    def __init__(self, record: Record, *, participation_ms: int) -> None:
+        self._record = record
+        self._participation_ms = participation_ms
+
+    async def open(self, sign_in: SignIn, *, now_ms: int) -> None:
+        """Record a sign-in. Raises ReauthenticationRequired when it began before the person's last revocation (law 5).
+
+        The person's identifiers must have been registered before (`People.register`).
+        """
+        user, session_id = sign_in.user_id, sign_in.session_id
+        keep_until = sign_in.expires_at_ms + RETENTION_MS
+        await self._record.run("SET", keyspace.session_owner(session_id), user, "PXAT", keep_until)
+        facts = {
+            "connection_id": sign_in.connection_id,
+            "created_at_ms": str(now_ms),
+            "upstream_sid": sign_in.upstream_sid,
+            "auth_time": None if sign_in.auth_time_s is None else str(sign_in.auth_time_s),
+        }
+        outcome = await self._record.script(
+            "open_session",
+            [
+                keyspace.person(user),
+                keyspace.person_identifiers(user),
+                keyspace.person_sessions(user),
+                keyspace.participation(user),
+                keyspace.session(user, session_id),
+                keyspace.session_clients(user, session_id),
+            ],
+            [
+                now_ms,
+                "" if sign_in.auth_time_s is None else sign_in.auth_time_s * 1000,
+                session_id,
+                sign_in.expires_at_ms,
+                keep_until,
+                sign_in.expires_at_ms + self._participation_ms,
+                json.dumps({"connection_id": sign_in.connection_id, "iss": sign_in.iss, "sub": sign_in.sub}),
+                json.dumps([json.dumps(each.to_json(), sort_keys=True) for each in sign_in.identifiers]),
+                json.dumps({name: value for name, value in facts.items() if value is not None}),
+                json.dumps(
+                    [
+                        [each.client_id, *self._entries(session_id, each, sign_in.expires_at_ms)]
+                        for each in sign_in.participants
+                    ]
+                ),
+            ],
+        )
+        if outcome != "opened":
+            await self._record.run("DEL", keyspace.session_owner(session_id))
+            raise ReauthenticationRequired(
+                "the person was signed out at or after `auth_time`; they have to authenticate again"
+            )
+
+    async def join(self, session: Session, participant: Participant, *, now_ms: int) -> None:
+        """Let another application join. Raises NotFound when the session is not honoured any more, Conflict when the
+        application is in it already under another `sub` or `sid`."""
+        user, session_id = session.user_id, session.session_id
+        field, client, entry = self._entries(session_id, participant, session.expires_at_ms)
+        outcome = await self._record.script(
+            "join_session",
+            [
+                keyspace.person(user),
+                keyspace.participation(user),
+                keyspace.session(user, session_id),
+                keyspace.session_clients(user, session_id),
+            ],
+            [now_ms, participant.client_id, field, client, entry, session.expires_at_ms + self._participation_ms],
+        )
+        if outcome == "inactive":
+            raise NotFound("the session has ended")
+        if outcome != "joined":
+            raise Conflict("the client is in this session already, under another `sub` or `sid`")
+
+    async def get(self, session_id: str, *, now_ms: int) -> Session | None:
+        """One session as it stands, ended and expired ones included until they are forgotten; None when unknown."""
+        user = await self._record.run("GET", keyspace.session_owner(session_id))
+        if user is None:
+            return None
+        answer = await self._record.script(
+            "read_session",
+            [
+                keyspace.person(user),
+                keyspace.session(user, session_id),
+                keyspace.session_clients(user, session_id),
+            ],
+            [now_ms],
+        )
+        if not answer:
+            return None
+        facts, clients = _pairs(answer[0]), _pairs(answer[1])
+        return Session(
+            session_id=session_id,
+            user_id=user,
+            connection_id=facts["connection_id"],
+            created_at_ms=int(facts["created_at_ms"]),
+            expires_at_ms=int(facts["expires_at_ms"]),
+            ended_at_ms=int(facts["ended_at_ms"]) if "ended_at_ms" in facts else None,
+            upstream_sid=facts.get("upstream_sid"),
+            auth_time_s=int(facts["auth_time"]) if "auth_time" in facts else None,
+            participants=tuple(
+                Participant(client_id=client_id, **json.loads(raw)) for client_id, raw in sorted(clients.items())
+            ),
+        )
+
+    async def of_person(self, user_id: str, *, now_ms: int) -> tuple[Session, ...]:
+        """A person's sessions, the ended and expired ones that are still remembered included."""
+        ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), 0, -1)
+        found = [await self.get(session_id, now_ms=now_ms) for session_id in ids]
+        return tuple(each for each in found if each is not None)
+
+    def _entries(self, session_id: str, participant: Participant, expires_at_ms: int) -> tuple[str, str, str]:
+        """The participation field, the client's names in the session, and what is remembered of its part."""
+        remembered: dict[str, Any] = {
+            "sub": participant.sub,
+            "session_id": session_id,
+            "until_ms": expires_at_ms + self._participation_ms,
+        }
+        return (
+            json.dumps([participant.client_id, participant.sid]),
+            json.dumps({"sub": participant.sub, "sid": participant.sid}),
+            json.dumps(remembered),
+        )
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
