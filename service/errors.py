@@ -1,16 +1,16 @@
 """Errors for callers inside the house; what each becomes on the wire is decided in `service.web.problems` alone.
 
-    LogoutdError
-    ├── InvalidRequest              the message is malformed (names what was wrong)
-    │   ├── UnsupportedMediaType    it is not in the format this endpoint reads
-    │   └── InvalidClientMetadata   a client's registration cannot be honoured (RFC 7591 section 3.2.2)
-    ├── NotAuthenticated            the caller did not prove who it is
-    ├── NotAllowed                  the caller is known and may not
-    ├── NotFound                    no such thing, or not for this caller
-    ├── Conflict                    the thing stands in the way of another
-    ├── ReauthenticationRequired    the sign-in is older than the person's last revocation
-    ├── CannotBeEnded               the subject is known and cannot be signed out (GTR "Revocation Response", 422)
-    └── Unavailable                 Redis or the keys cannot be reached: try again
+LogoutdError
+├── InvalidRequest              the message is malformed (names what was wrong)
+│   ├── UnsupportedMediaType    it is not in the format this endpoint reads
+│   └── InvalidClientMetadata   a client's registration cannot be honoured (RFC 7591 section 3.2.2)
+├── NotAuthenticated            the caller did not prove who it is
+├── NotAllowed                  the caller is known and may not
+├── NotFound                    no such thing, or not for this caller
+├── Conflict                    the thing stands in the way of another
+├── ReauthenticationRequired    the sign-in is older than the person's last revocation
+├── CannotBeEnded               the subject is known and cannot be signed out (GTR "Revocation Response", 422)
+└── Unavailable                 Redis or the keys cannot be reached: try again
 """
 
 

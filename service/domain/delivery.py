@@ -22,19 +22,25 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One application to be told, once per `sid` where it requires one."""
+    """One application to be told of one person, once per `sid` where it requires one."""
 
     delivery_id: str
+    user_id: str
     client_id: str
-    sub: str | None
+    sub: str
+    """The person, by the name this application knows."""
     sid: str | None
+    """The session, by the name this application knows; None: every session of `sub`."""
     state: State = "pending"
     reason: str | None = None
-    """Why it is skipped or dead: `no_logout_uri`, `client_deleted`, `rejected`, `gave_up`."""
+    """Why it is skipped or dead: `no_logout_uri`, `client_deleted`, `gave_up`, or the refusal's code."""
     attempts: tuple[Attempt, ...] = ()
+    """The latest attempts, at most MAX_ATTEMPTS_SHOWN."""
     attempt_count: int = 0
-    """Attempts made, also those the list no longer shows."""
-    created_at_ms: int
+    """Attempts made, also those no longer shown."""
+    first_attempt_at_ms: int | None = None
     next_attempt_at_ms: int | None = None
-    lease_until_ms: int = 0
-    """Until when the worker that claimed it has it to itself."""
+
+
+MAX_ATTEMPTS_SHOWN: Final = 50
+"""Attempts kept in the receipt: a day's retries are fewer."""

@@ -111,13 +111,7 @@ def _canonical(kind: Format, values: tuple[str, ...]) -> tuple[str, ...]:
                 raise InvalidRequest("`phone_number` must be in E.164 form: `+`, country code, digits only")
             return values
         case "account":
-            found = _ACCT.fullmatch(values[0])
-            if not found:
-                raise InvalidRequest("`uri` of an account subject must be an acct: URI (RFC 7565)")
-            account = f"acct:{found[1]}@{_domain(found[2])}"
-            if len(account) > MAX_MEMBER_LENGTH:  # a host grows on its way to IDNA
-                raise InvalidRequest(f"`uri` is longer than {MAX_MEMBER_LENGTH} characters")
-            return (account,)
+            return (_account(values[0]),)
         case "did":
             if not _DID.fullmatch(values[0]):
                 raise InvalidRequest("`url` of a did subject must be a DID URL")
@@ -146,6 +140,17 @@ def _email(address: str) -> str:
     if len(folded.encode()) > MAX_LOCAL_PART:
         raise InvalidRequest(f"the local part of `email` is longer than {MAX_LOCAL_PART} octets")
     return f"{folded}@{_domain(domain)}"
+
+
+def _account(uri: str) -> str:
+    """Scheme and host in lower case and IDNA form; the user part as it is (RFC 7565 leaves its case to the host)."""
+    found = _ACCT.fullmatch(uri)
+    if not found:
+        raise InvalidRequest("`uri` of an account subject must be an acct: URI (RFC 7565)")
+    account = f"acct:{found[1]}@{_domain(found[2])}"
+    if len(account) > MAX_MEMBER_LENGTH:  # a host grows on its way to IDNA
+        raise InvalidRequest(f"`uri` is longer than {MAX_MEMBER_LENGTH} characters")
+    return account
 
 
 def _domain(domain: str) -> str:

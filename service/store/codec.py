@@ -1,15 +1,15 @@
 """Values to JSON and back, by their types."""
 
-from collections.abc import Hashable
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
-def to_json(value: Any) -> str:
+
+def to_json(value: object) -> str:
     """A dataclass as JSON; members at their default are kept, so that a later default cannot change an old record."""
     return _adapter(type(value)).dump_json(value).decode()
 
@@ -20,6 +20,8 @@ def from_json(kind: type[T], raw: str) -> T:
     return value
 
 
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    # Building one takes milliseconds; there is one per kind of record.
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

@@ -1,7 +1,7 @@
 """People as Redis knows them: who an identifier names, and the one step that ends everything of theirs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -189,17 +189,19 @@ class People:
         )
 
     async def forget_participation(
-        self, user_id: str, revocation_id: str, told: Sequence[Target], *, every_sid: bool, one_session: bool
+        self, user_id: str, revocation_id: str, told: Iterable[tuple[str, str, str | None]], *, one_session: bool
     ) -> None:
-        """Drop what applications held, now that they have been told."""
-        if not told:
-            return
-        entries = [[each.client_id, "" if every_sid else each.sid, each.sub, one_session] for each in told]
-        await self._record.script(
-            "forget_participation",
-            [keyspace.participation(user_id), keyspace.cutoffs(user_id)],
-            [revocation_id, json.dumps(entries)],
-        )
+        """Drop what applications held, now that they have been told: (client_id, sub, sid or None for all) each.
+
+        What a newer sign-in has added since stays, unless only one session was meant.
+        """
+        entries = [[client_id, sid or "", sub, one_session] for client_id, sub, sid in told]
+        if entries:
+            await self._record.script(
+                "forget_participation",
+                [keyspace.participation(user_id), keyspace.cutoffs(user_id)],
+                [revocation_id, json.dumps(entries)],
+            )
 
 
 def _identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:

@@ -71,7 +71,7 @@ class Record:
         try:
             async with self.client.pipeline(transaction=atomic) as pipe:
                 for command in commands:
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py 5.3 leaves it so
+                    pipe.execute_command(*command)
                 return list(await pipe.execute())
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error

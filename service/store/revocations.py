@@ -91,18 +91,23 @@ class Revocations:
         return _revocation(revocation_id, facts) if facts else None
 
     async def page(
-        self, *, connection_id: str | None, user_id: str | None, before_ms: int | None, limit: int
-    ) -> tuple[Revocation, ...]:
-        """Revocations from the newest on, accepted before `before_ms`, of a person or a connection or all."""
+        self, *, connection_id: str | None, user_id: str | None, state: str | None, offset: int, limit: int
+    ) -> tuple[tuple[Revocation, ...], int | None]:
+        """Revocations from the newest on, of a person or a connection or all, and where the next page begins.
+
+        `limit` list entries are read; those another filter drops leave the page shorter, never a reader waiting.
+        """
         key = keyspace.REVOCATIONS
         if user_id is not None:
             key = keyspace.person_revocations(user_id)
         elif connection_id is not None:
             key = keyspace.revocations_of_connection(connection_id)
-        newest = "+inf" if before_ms is None else f"({before_ms}"
-        ids = await self._record.run("ZREVRANGEBYSCORE", key, newest, "-inf", "LIMIT", 0, limit)
-        found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in ids])
-        return tuple(_revocation(rid, facts) for rid, facts in zip(ids, found, strict=True) if facts)
+        ids = await self._record.run("ZREVRANGE", key, offset, offset + limit)
+        more = offset + limit if len(ids) > limit else None
+        found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in ids[:limit]])
+        every = [_revocation(rid, facts) for rid, facts in zip(ids, found, strict=False) if facts]
+        kept = [each for each in every if state in {None, each.state} and connection_id in {None, each.connection_id}]
+        return tuple(kept), more
 
     async def forget_old(self, *, now_ms: int) -> None:
         """Drop list entries whose receipts have expired."""

@@ -44,6 +44,22 @@ class Schedule:
         ids = await self._record.script("claim_due", [keyspace.DUE], [now_ms, hidden_until_ms, limit])
         return tuple(ids)
 
+    async def look_at_if_absent(self, ids: Iterable[str], *, at_ms: int) -> None:
+        """Have these looked at then, unless they are in the index already."""
+        pairs = [part for each in ids for part in (at_ms, each)]
+        if pairs:
+            await self._record.run("ZADD", keyspace.DUE, "NX", *pairs)
+
+    async def open_since(self, *, before_ms: int, limit: int) -> tuple[str, ...]:
+        """Unfinished revocations accepted before a moment, the oldest first."""
+        ids = await self._record.run("ZRANGEBYSCORE", keyspace.OPEN, "-inf", before_ms, "LIMIT", 0, limit)
+        return tuple(ids)
+
+    async def opened_at(self, revocation_id: str) -> int | None:
+        """When an unfinished revocation was accepted; None when it is not on the list."""
+        score = await self._record.run("ZSCORE", keyspace.OPEN, revocation_id)
+        return None if score is None else int(float(score))
+
     async def backlog(self) -> Backlog:
         """How much is undone, and since when."""
         open_count, due_count, oldest, due = await self._record.pipeline(

@@ -1,5 +1,6 @@
 """Sign-ins as Redis knows them."""
 
+import asyncio
 import json
 from typing import Any, Final
 
@@ -120,10 +121,10 @@ class Sessions:
             ),
         )
 
-    async def of_person(self, user_id: str, *, now_ms: int) -> tuple[Session, ...]:
-        """A person's sessions, the ended and expired ones that are still remembered included."""
-        ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), 0, -1)
-        found = [await self.get(session_id, now_ms=now_ms) for session_id in ids]
+    async def of_person(self, user_id: str, *, offset: int, limit: int, now_ms: int) -> tuple[Session, ...]:
+        """A person's sessions, from the `offset`-th on; those that are still remembered though expired included."""
+        ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), offset, offset + limit - 1)
+        found = await asyncio.gather(*(self.get(session_id, now_ms=now_ms) for session_id in ids))
         return tuple(each for each in found if each is not None)
 
     def _entries(self, session_id: str, participant: Participant, expires_at_ms: int) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from service.domain.connection import Connection
 from service.verify.issuer_keys import IssuerKeys
-from service.verify.signed_token import read_claims, read_token, refuse, signed_payload
+from service.verify.signed_token import CREDENTIAL_REFUSED, read_claims, read_token, refuse, signed_payload
 
 TYP: Final = "global-token-revocation+jwt"
 """The kind of JWT this is (RFC 8725 section 3.11), as Okta sends it."""
@@ -30,6 +30,9 @@ MAX_JTI_LENGTH: Final = 256
 
 LAST_SECOND: Final = 253_402_300_799
 """The end of the year 9999, in seconds since the epoch. A time beyond it is a mistake, and may not fit a float."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON can write and UTF-8 cannot."""
 
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9._~:/%\[\]-]{1,200}", re.ASCII)
 
@@ -60,8 +63,10 @@ async def verify_caller_assertion(
     signed = read_token(token)
 
     # 3. Signed by a key of this connection's identity provider, by an algorithm it uses (RFC 8725 sections 3.1, 3.3, 3.8).
+    #    A connection that does not exist answers like one whose credential is wrong.
+    if connection is None:
+        refuse("unknown_connection", CREDENTIAL_REFUSED)
     payload = await signed_payload(signed, connection=connection, keys=keys)
-    assert connection is not None  # noqa: S101 - step 3 refuses a connection that does not exist
 
     # 4. Of this kind and no other (RFC 8725 section 3.11); compared as media types are (RFC 7515 section 4.1.9).
     if signed.typ is None or signed.typ.lower().removeprefix("application/") != TYP:
@@ -89,7 +94,7 @@ async def verify_caller_assertion(
 
     # 10. Named, so that it can be remembered (RFC 7519 section 4.1.7).
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 1 <= len(jti) <= MAX_JTI_LENGTH or any("\ud800" <= each <= "\udfff" for each in jti):
+    if not isinstance(jti, str) or not 1 <= len(jti) <= MAX_JTI_LENGTH or _SURROGATE.search(jti):
         refuse("bad_jti", f"`jti` must be a string of 1 to {MAX_JTI_LENGTH} characters")
 
     # 11. No other JWT of the same issuer dressed up: an ID token, a logout token, a security event (RFC 8725 section 3.12).
@@ -97,9 +102,7 @@ async def verify_caller_assertion(
         if foreign in claims:
             refuse("other_kind_of_token", f"`{foreign}` belongs to another kind of token and must be absent")
 
-    return VerifiedCaller(
-        connection_id=connection.id, iss=iss, jti=jti, expires_at_ms=int((exp + SKEW_S) * 1000)
-    )
+    return VerifiedCaller(connection_id=connection.id, iss=iss, jti=jti, expires_at_ms=int((exp + SKEW_S) * 1000))
 
 
 def _check_times(claims: Mapping[str, Any], *, now: float) -> float:
@@ -117,7 +120,9 @@ def _check_times(claims: Mapping[str, Any], *, now: float) -> float:
     if exp - iat > MAX_LIFETIME_S + SKEW_S:
         refuse("bad_lifetime", f"`exp` is {exp - iat:.0f} s after `iat`; at most {MAX_LIFETIME_S} s are expected")
     if exp > now + MAX_LIFETIME_S + SKEW_S:
-        refuse("bad_lifetime", f"`exp` is {exp - now:.0f} s ahead of our clock; at most {MAX_LIFETIME_S} s are expected")
+        refuse(
+            "bad_lifetime", f"`exp` is {exp - now:.0f} s ahead of our clock; at most {MAX_LIFETIME_S} s are expected"
+        )
     if "nbf" in claims and (nbf := _time(claims, "nbf")) > now + SKEW_S:
         refuse("not_yet_valid", f"`nbf` is {nbf - now:.0f} s ahead of our clock; at most {SKEW_S} s are allowed")
     return exp

@@ -71,14 +71,11 @@ def read_token(text: str) -> SignedToken:
     return SignedToken(text=text, alg=alg, kid=header.get("kid"), typ=header.get("typ"))
 
 
-async def signed_payload(token: SignedToken, *, connection: Connection | None, keys: IssuerKeys) -> bytes:
+async def signed_payload(token: SignedToken, *, connection: Connection, keys: IssuerKeys) -> bytes:
     """The payload of a token that one of the connection's own keys signed.
 
-    `connection` None is one that does not exist. Raises NotAuthenticated with one message for every cause, and
-    Unavailable when the keys cannot be had.
+    Raises NotAuthenticated with one message for every cause, and Unavailable when the keys cannot be had.
     """
-    if connection is None:
-        refuse("unknown_connection", CREDENTIAL_REFUSED)
     # RFC 8725 section 3.1: the algorithm is chosen by what we know of the connection, not by the token.
     if token.alg not in connection.allowed_algorithms:
         refuse("algorithm_not_allowed", CREDENTIAL_REFUSED)

@@ -1,0 +1,111 @@
+"""STEP 3. The only sink: record a revocation, make it true, have the applications told.
+
+Every door, the management API and the shell end here. The order is the promise:
+
+1. record    from here on it survives any crash (law 2)
+2. cut off   one atomic O(1) step per person; nothing they hold is honoured after it (law 1)
+3. enqueue   a hint; if it is lost, the sweeper finds the record
+
+Success may be answered once 1 and 2 are done. A crash between them leaves a record nobody was promised anything about;
+the sweeper completes it, which errs on the side of signing out.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from service.domain.clock import Clock
+from service.domain.revocation import RevocationRequest
+from service.jobs import Queue
+from service.store.people import People
+from service.store.revocations import Revocations
+from service.telemetry import Numbers, get_logger
+
+log = get_logger(__name__)
+
+LOOK_AFTER_MS: Final = 3_000
+"""How long the sweeper leaves a fresh revocation to the job that was queued for it, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A revocation in force. `repeated`: this very request had been accepted before, and nothing was done again."""
+
+    revocation_id: str
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """What accepting takes."""
+
+    revocations: Revocations
+    people: People
+    queue: Queue
+    clock: Clock
+    numbers: Numbers
+
+    async def accept(self, request: RevocationRequest) -> Accepted:
+        """Put a verified request into force. Raises Unavailable when Redis cannot be reached: then nothing is promised.
+
+        The same request again (the same `revocation_id`) has the same answer and no second effect (law 5).
+        """
+        rid = request.revocation_id
+        structlog.contextvars.bind_contextvars(revocation_id=rid)
+        now_ms = self.clock.now_ms()
+        recorded = await self.revocations.record(request, now_ms=now_ms, look_at_ms=now_ms + LOOK_AFTER_MS)
+        if recorded.revoked_at_ms is not None:
+            log.info("revocation.repeated", connection_id=request.connection_id, initiator=request.initiator)
+            return Accepted(revocation_id=rid, repeated=True)
+
+        await self._cut_off(request, now_ms=now_ms, accepted_at_ms=recorded.accepted_at_ms)
+        revoked_at_ms = self.clock.now_ms()
+        await asyncio.gather(
+            self.revocations.mark_revoked(rid, at_ms=revoked_at_ms),
+            self.queue.revoke(rid),
+        )
+        self.numbers.revoked_seconds.observe((revoked_at_ms - recorded.accepted_at_ms) / 1000)
+        log.info(
+            "revocation.accepted",
+            connection_id=request.connection_id,
+            initiator=request.initiator,
+            people=len(request.user_ids),
+            scope="session" if request.session_id else "person",
+            revoked_in_ms=revoked_at_ms - recorded.accepted_at_ms,
+        )
+        return Accepted(revocation_id=rid, repeated=False)
+
+    async def _cut_off(self, request: RevocationRequest, *, now_ms: int, accepted_at_ms: int) -> None:
+        await asyncio.gather(
+            *(
+                cut_off(
+                    self.people,
+                    user_id,
+                    request.session_id,
+                    request.revocation_id,
+                    now_ms=now_ms,
+                    accepted_at_ms=accepted_at_ms,
+                )
+                for user_id in request.user_ids
+            )
+        )
+
+
+async def cut_off(
+    people: People,
+    user_id: str,
+    session_id: str | None,
+    revocation_id: str,
+    *,
+    now_ms: int,
+    accepted_at_ms: int,
+    late: bool = False,
+) -> int:
+    """End what one revocation covers of one person: all of it, or one session. The moment it holds from, in ms."""
+    if session_id is not None:
+        return await people.end_session(
+            user_id, session_id, revocation_id, now_ms=now_ms, accepted_at_ms=accepted_at_ms
+        )
+    return await people.cut_off(user_id, revocation_id, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late)

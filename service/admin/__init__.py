@@ -1,0 +1,1 @@
+"""The operator's side: connections, clients, people, receipts. What acts ends in `service.accept`, like every door."""

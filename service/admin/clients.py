@@ -1,0 +1,187 @@
+"""The management API's clients: the applications to be told, with the names of RFC 7591."""
+
+import re
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from service.domain.application import CLIENT_ID_LENGTH, Application
+from service.domain.identifiers import new_client_id, new_client_secret
+from service.errors import InvalidClientMetadata, InvalidRequest, NotFound
+from service.resources import Resources
+from service.web.access import hash_secret, require_administrator
+from service.web.bodies import Body, moment, read_body
+from service.web.operation import Operation
+from service.web.pages import page, read_page
+from service.web.problems import NO_STORE
+from service.web.state import Request, resources_of
+
+_CLIENT_ID = re.compile(rf"[A-Za-z0-9._~:@=+-]{{1,{CLIENT_ID_LENGTH}}}", re.ASCII)
+"""What a client_id may be: it stands in URLs and in `aud`."""
+
+SigningAlgorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+Uri = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class ClientBody(Body):
+    """A client to be."""
+
+    client_id: Annotated[str, Field(pattern=f"^{_CLIENT_ID.pattern}$")] | None = None
+    client_name: Name | None = None
+    backchannel_logout_uri: Uri | None = None
+    backchannel_logout_session_required: bool = False
+    id_token_signed_response_alg: SigningAlgorithm = "RS256"
+
+
+class ClientPatch(Body):
+    """What may change of a client; null unsets a name or a URI."""
+
+    client_name: Name | None = None
+    backchannel_logout_uri: Uri | None = None
+    backchannel_logout_session_required: bool | None = None
+    id_token_signed_response_alg: SigningAlgorithm | None = None
+
+
+async def create_client(request: Request) -> Response:
+    """Register a client. This answer alone shows its secret."""
+    require_administrator(request)
+    resources = resources_of(request)
+    body = await read_body(request, ClientBody)
+    _check(resources, body.backchannel_logout_uri, body.id_token_signed_response_alg)
+    now_ms = resources.clock.now_ms()
+    secret = new_client_secret()
+    application = Application(
+        client_id=body.client_id or new_client_id(),
+        client_name=body.client_name,
+        client_secret_hash=hash_secret(secret),
+        backchannel_logout_uri=body.backchannel_logout_uri,
+        backchannel_logout_session_required=body.backchannel_logout_session_required,
+        id_token_signed_response_alg=body.id_token_signed_response_alg,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+    await resources.applications.add(application)
+    return JSONResponse({**describe_client(application), "client_secret": secret}, status_code=201, headers=NO_STORE)
+
+
+async def list_clients(request: Request) -> Response:
+    """Clients by creation."""
+    require_administrator(request)
+    limit, offset = read_page(request)
+    found = await resources_of(request).applications.page(offset=offset, limit=limit + 1)
+    items = [describe_client(each) for each in found[:limit]]
+    return JSONResponse(page(items, next_position=offset + limit if len(found) > limit else None), headers=NO_STORE)
+
+
+async def read_client(request: Request) -> Response:
+    """One client."""
+    require_administrator(request)
+    return JSONResponse(describe_client(await _find(request)), headers=NO_STORE)
+
+
+async def update_client(request: Request) -> Response:
+    """Change a client. Deliveries still to be tried go by what it is now."""
+    require_administrator(request)
+    resources = resources_of(request)
+    application = await _find(request)
+    body = await read_body(request, ClientPatch)
+    required = ("backchannel_logout_session_required", "id_token_signed_response_alg")
+    if any(name in body.model_fields_set and getattr(body, name) is None for name in required):
+        raise InvalidRequest("only `client_name` and `backchannel_logout_uri` may be null")
+    changed = replace(application, updated_at_ms=resources.clock.now_ms(), **body.model_dump(exclude_unset=True))
+    _check(resources, changed.backchannel_logout_uri, changed.id_token_signed_response_alg)
+    await resources.applications.replace(changed)
+    return JSONResponse(describe_client(changed), headers=NO_STORE)
+
+
+async def delete_client(request: Request) -> Response:
+    """Remove a client. What it is still owed becomes `skipped`, with the reason `client_deleted`."""
+    require_administrator(request)
+    application = await _find(request)
+    await resources_of(request).applications.remove(application.client_id)
+    return Response(status_code=204, headers=NO_STORE)
+
+
+def describe_client(application: Application) -> dict[str, Any]:
+    """A client as answered."""
+    return {
+        "client_id": application.client_id,
+        "client_name": application.client_name,
+        "backchannel_logout_uri": application.backchannel_logout_uri,
+        "backchannel_logout_session_required": application.backchannel_logout_session_required,
+        "id_token_signed_response_alg": application.id_token_signed_response_alg,
+        "created_at": moment(application.created_at_ms),
+        "updated_at": moment(application.updated_at_ms),
+    }
+
+
+def _check(resources: Resources, uri: str | None, algorithm: str) -> None:
+    if uri is not None:
+        resources.outbound.check_url(uri, what="backchannel_logout_uri")
+    if algorithm not in resources.key_ring.algorithms:
+        raise InvalidClientMetadata(f"there is no signing key for `id_token_signed_response_alg` {algorithm}")
+
+
+async def _find(request: Request) -> Application:
+    found = await resources_of(request).applications.get(request.path_params["client_id"])
+    if found is None:
+        raise NotFound("there is no such client")
+    return found
+
+
+_CLIENT = "/api/v2/clients/{client_id}"
+_PAGE = {"limit": "Items in a page, 1 to 100; 50 by default.", "cursor": "`next_cursor` of the page before."}
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/api/v2/clients",
+        endpoint=create_client,
+        summary="Register a client",
+        tag="Clients",
+        access="administrator",
+        body=ClientBody,
+        responses={201: "The client and, this once, its secret.", 409: "The client_id is taken."},
+    ),
+    Operation(
+        method="GET",
+        path="/api/v2/clients",
+        endpoint=list_clients,
+        summary="List clients",
+        tag="Clients",
+        access="administrator",
+        query=_PAGE,
+        responses={200: "A page of clients.", 400: "A parameter is wrong."},
+    ),
+    Operation(
+        method="GET",
+        path=_CLIENT,
+        endpoint=read_client,
+        summary="A client",
+        tag="Clients",
+        access="administrator",
+        responses={200: "The client.", 404: "There is no such client."},
+    ),
+    Operation(
+        method="PATCH",
+        path=_CLIENT,
+        endpoint=update_client,
+        summary="Change a client",
+        tag="Clients",
+        access="administrator",
+        body=ClientPatch,
+        responses={200: "The client as it is now.", 404: "There is no such client."},
+    ),
+    Operation(
+        method="DELETE",
+        path=_CLIENT,
+        endpoint=delete_client,
+        summary="Remove a client",
+        tag="Clients",
+        access="administrator",
+        responses={204: "Removed.", 404: "There is no such client."},
+    ),
+)

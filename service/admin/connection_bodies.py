@@ -1,0 +1,179 @@
+"""A connection as the management API takes and gives it: Auth0's shape, checked against the identity provider itself."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, ConnectionOptions, ConnectionType
+from service.errors import InvalidRequest
+from service.outbound import Outbound, OutboundError
+from service.settings import Settings
+from service.verify.issuer_keys import IssuerKeys
+from service.verify.provider_metadata import fetch_provider_metadata
+from service.web.bodies import Body, moment
+from service.web.published import (
+    backchannel_logout_url,
+    global_token_revocation_url,
+    okta_event_hook_url,
+)
+
+MAX_ENABLED_CLIENTS = 1000
+"""Most applications of one connection."""
+
+MAX_ASSERTION_ISSUERS = 10
+"""Most `iss` values one connection's assertions may carry: an org's own domain and its custom ones."""
+
+Text = Annotated[str, Field(min_length=1, max_length=1024)]
+Url = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class ConnectionOptionsBody(Body):
+    """How the identity provider is reached: by its discovery document, or by hand."""
+
+    type: ConnectionType
+    client_id: Text
+    client_secret: Text | None = None
+    scopes: Text = "openid"
+    discovery_url: Url | None = Field(default=None, description="The issuer, or the whole well-known URL.")
+    issuer: Text | None = None
+    authorization_endpoint: Url | None = None
+    token_endpoint: Url | None = None
+    jwks_uri: Url | None = None
+    id_token_signed_response_alg: Literal["RS256", "PS256", "ES256", "EdDSA"] | None = None
+    global_token_revocation_jwt_iss: Text | Annotated[list[Text], Field(max_length=MAX_ASSERTION_ISSUERS)] | None = None
+    global_token_revocation_jwt_sub: Text | None = None
+
+    @model_validator(mode="after")
+    def _knows_its_provider(self) -> "ConnectionOptionsBody":
+        by_hand = self.issuer is not None and self.authorization_endpoint is not None
+        if self.discovery_url is None and not by_hand:
+            raise ValueError("needs `discovery_url`, or `issuer` and `authorization_endpoint`")
+        return self
+
+
+class ConnectionBody(Body):
+    """A connection to be."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$", description="Unique; never changes.")]
+    strategy: Literal["oidc"]
+    options: ConnectionOptionsBody
+    display_name: Text | None = None
+    enabled_clients: list[Text] = Field(default=[], max_length=MAX_ENABLED_CLIENTS)
+    enabled: bool = True
+
+
+class ConnectionPatch(Body):
+    """What may change of a connection. `options` is merged member by member; null unsets one."""
+
+    display_name: Text | None = None
+    options: dict[str, Any] | None = None
+    enabled_clients: Annotated[list[Text], Field(max_length=MAX_ENABLED_CLIENTS)] | None = None
+    enabled: bool | None = None
+
+
+async def resolve_options(
+    body: ConnectionOptionsBody, *, outbound: Outbound, previous: ConnectionOptions | None = None
+) -> ConnectionOptions:
+    """The options with what the discovery document adds. Raises InvalidRequest, saying what is wrong with which."""
+    for member in ("authorization_endpoint", "token_endpoint", "jwks_uri", "issuer"):
+        value = getattr(body, member)
+        if value is not None:
+            outbound.check_url(value, what=member)
+    given = body.global_token_revocation_jwt_iss
+    common: dict[str, Any] = {
+        "type": body.type,
+        "client_id": body.client_id,
+        "client_secret": body.client_secret or (previous.client_secret if previous else None),
+        "scopes": body.scopes,
+        "id_token_signed_response_alg": body.id_token_signed_response_alg,
+        "global_token_revocation_jwt_iss": (given,) if isinstance(given, str) else tuple(given or ()),
+        "global_token_revocation_jwt_sub": body.global_token_revocation_jwt_sub,
+    }
+    if body.discovery_url is None:
+        return ConnectionOptions(
+            issuer=body.issuer or "",
+            authorization_endpoint=body.authorization_endpoint or "",
+            token_endpoint=body.token_endpoint,
+            jwks_uri=body.jwks_uri,
+            signing_algorithms=SIGNING_ALGORITHMS,
+            **common,
+        )
+    metadata = await fetch_provider_metadata(body.discovery_url, fetcher=outbound, expected_issuer=body.issuer)
+    return ConnectionOptions(
+        discovery_url=body.discovery_url,
+        issuer=metadata.issuer,
+        authorization_endpoint=body.authorization_endpoint or metadata.authorization_endpoint,
+        token_endpoint=body.token_endpoint or metadata.token_endpoint,
+        jwks_uri=body.jwks_uri or metadata.jwks_uri,
+        signing_algorithms=metadata.signing_algorithms,
+        **common,
+    )
+
+
+async def require_usable_keys(connection: Connection, issuer_keys: IssuerKeys) -> None:
+    """Fetch the keys once, now, so that a connection that cannot verify anything is not created.
+
+    Configured by hand and without `jwks_uri`, the keys are looked for when they are first needed. Raises InvalidRequest.
+    """
+    if connection.options.jwks_uri is None:
+        return
+    try:
+        usable = await issuer_keys.prime(connection)
+    except OutboundError as error:
+        raise InvalidRequest(f"the keys cannot be fetched from `jwks_uri`: {error}") from error
+    if usable == 0:
+        raise InvalidRequest("`jwks_uri` has no key that could verify a signature")
+
+
+def describe_connection(connection: Connection, settings: Settings) -> dict[str, Any]:
+    """A connection as answered: its secret never, and the URLs to paste into the identity provider."""
+    options = connection.options
+    told: dict[str, Any] = {
+        "type": options.type,
+        "client_id": options.client_id,
+        "scopes": options.scopes,
+        "discovery_url": options.discovery_url,
+        "issuer": options.issuer,
+        "authorization_endpoint": options.authorization_endpoint,
+        "token_endpoint": options.token_endpoint,
+        "jwks_uri": options.jwks_uri,
+        "id_token_signed_response_alg": options.id_token_signed_response_alg,
+        "global_token_revocation_jwt_iss": list(options.global_token_revocation_jwt_iss) or None,
+        "global_token_revocation_jwt_sub": options.global_token_revocation_jwt_sub,
+    }
+    return {
+        "id": connection.id,
+        "name": connection.name,
+        "strategy": connection.strategy,
+        "display_name": connection.display_name,
+        "options": {name: value for name, value in told.items() if value is not None},
+        "enabled_clients": list(connection.enabled_clients),
+        "enabled": connection.enabled,
+        "created_at": moment(connection.created_at_ms),
+        "updated_at": moment(connection.updated_at_ms),
+        "global_token_revocation_endpoint": global_token_revocation_url(settings, connection.name),
+        "backchannel_logout_uri": backchannel_logout_url(settings, connection.name),
+        "okta_event_hook_uri": okta_event_hook_url(settings, connection.name),
+    }
+
+
+def body_of(options: ConnectionOptions) -> dict[str, Any]:
+    """Options as the body that would give them: what a PATCH is merged into. Discovered members are left to discovery."""
+    told: dict[str, Any] = {
+        "type": options.type,
+        "client_id": options.client_id,
+        "client_secret": options.client_secret,
+        "scopes": options.scopes,
+        "id_token_signed_response_alg": options.id_token_signed_response_alg,
+        "global_token_revocation_jwt_iss": list(options.global_token_revocation_jwt_iss) or None,
+        "global_token_revocation_jwt_sub": options.global_token_revocation_jwt_sub,
+    }
+    if options.discovery_url is not None:
+        return {**told, "discovery_url": options.discovery_url}
+    return {
+        **told,
+        "issuer": options.issuer,
+        "authorization_endpoint": options.authorization_endpoint,
+        "token_endpoint": options.token_endpoint,
+        "jwks_uri": options.jwks_uri,
+    }

@@ -1,0 +1,243 @@
+"""The management API's connections: made, shown, changed, removed."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+from starlette.responses import JSONResponse, Response
+
+from service.admin.connection_bodies import (
+    MAX_ENABLED_CLIENTS,
+    ConnectionBody,
+    ConnectionOptionsBody,
+    ConnectionPatch,
+    body_of,
+    describe_connection,
+    require_usable_keys,
+    resolve_options,
+)
+from service.domain.connection import Connection
+from service.domain.identifiers import new_connection_id
+from service.errors import Conflict, InvalidRequest, NotFound
+from service.resources import Resources
+from service.web.access import require_administrator
+from service.web.bodies import Body, describe, read_body, read_json
+from service.web.operation import Operation
+from service.web.pages import page, read_page
+from service.web.problems import NO_STORE
+from service.web.state import Request, resources_of
+
+
+class EnabledClient(Body):
+    """Whether an application is enabled for a connection."""
+
+    client_id: Annotated[str, Field(min_length=1, max_length=1024)]
+    status: bool
+
+
+_ENABLED_CLIENTS = TypeAdapter(Annotated[list[EnabledClient], Field(max_length=MAX_ENABLED_CLIENTS)])
+
+
+async def create_connection(request: Request) -> Response:
+    """Create a connection; its discovery document and keys are fetched now."""
+    require_administrator(request)
+    resources = resources_of(request)
+    body = await read_body(request, ConnectionBody)
+    if await resources.connections.by_name(body.name):
+        raise Conflict("a connection of this name exists already")
+    await _require_known(resources, body.enabled_clients)
+    now_ms = resources.clock.now_ms()
+    connection = Connection(
+        id=new_connection_id(),
+        name=body.name,
+        display_name=body.display_name,
+        options=await resolve_options(body.options, outbound=resources.outbound),
+        enabled_clients=tuple(dict.fromkeys(body.enabled_clients)),
+        enabled=body.enabled,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+    await require_usable_keys(connection, resources.issuer_keys)
+    await resources.connections.add(connection)
+    return JSONResponse(describe_connection(connection, resources.settings), status_code=201, headers=NO_STORE)
+
+
+async def list_connections(request: Request) -> Response:
+    """Connections by creation."""
+    require_administrator(request)
+    resources = resources_of(request)
+    limit, offset = read_page(request)
+    found = await resources.connections.page(offset=offset, limit=limit + 1)
+    items = [describe_connection(each, resources.settings) for each in found[:limit]]
+    return JSONResponse(page(items, next_position=offset + limit if len(found) > limit else None), headers=NO_STORE)
+
+
+async def read_connection(request: Request) -> Response:
+    """One connection."""
+    require_administrator(request)
+    connection = await _find(request)
+    return JSONResponse(describe_connection(connection, resources_of(request).settings), headers=NO_STORE)
+
+
+async def update_connection(request: Request) -> Response:
+    """Change a connection; new options are checked against the identity provider like those of a new one."""
+    require_administrator(request)
+    resources = resources_of(request)
+    connection = await _find(request)
+    body = await read_body(request, ConnectionPatch)
+    changed = replace(connection, updated_at_ms=resources.clock.now_ms())
+    if "display_name" in body.model_fields_set:
+        changed = replace(changed, display_name=body.display_name)
+    if body.enabled is not None:
+        changed = replace(changed, enabled=body.enabled)
+    if body.enabled_clients is not None:
+        await _require_known(resources, body.enabled_clients)
+        changed = replace(changed, enabled_clients=tuple(dict.fromkeys(body.enabled_clients)))
+    if body.options is not None:
+        merged = {**body_of(connection.options), **body.options}
+        try:
+            wanted = ConnectionOptionsBody.model_validate(merged)
+        except ValidationError as error:
+            raise InvalidRequest(f"`options`: {describe(error)}") from None
+        options = await resolve_options(wanted, outbound=resources.outbound)
+        changed = replace(changed, options=options)
+        await require_usable_keys(changed, resources.issuer_keys)
+    await resources.connections.replace(changed)
+    return JSONResponse(describe_connection(changed, resources.settings), headers=NO_STORE)
+
+
+async def delete_connection(request: Request) -> Response:
+    """Remove a connection: its doors close at once. Sessions begun through it live on until they end or expire."""
+    require_administrator(request)
+    await resources_of(request).connections.remove(await _find(request))
+    return Response(status_code=204, headers=NO_STORE)
+
+
+async def list_enabled_clients(request: Request) -> Response:
+    """Which applications are enabled for a connection."""
+    require_administrator(request)
+    limit, offset = read_page(request)
+    connection = await _find(request)
+    return JSONResponse(_clients(connection, limit=limit, offset=offset), headers=NO_STORE)
+
+
+async def update_enabled_clients(request: Request) -> Response:
+    """Enable and disable applications for a connection; those not named stay as they are."""
+    require_administrator(request)
+    resources = resources_of(request)
+    connection = await _find(request)
+    await read_json(request)
+    try:
+        wanted = _ENABLED_CLIENTS.validate_json(await request.body())
+    except ValidationError as error:
+        raise InvalidRequest(describe(error)) from None
+    await _require_known(resources, [each.client_id for each in wanted if each.status])
+    enabled = dict.fromkeys(connection.enabled_clients)
+    for each in wanted:
+        if each.status:
+            enabled[each.client_id] = None
+        else:
+            enabled.pop(each.client_id, None)
+    changed = replace(connection, enabled_clients=tuple(enabled), updated_at_ms=resources.clock.now_ms())
+    await resources.connections.replace(changed)
+    return JSONResponse(_clients(changed, limit=MAX_ENABLED_CLIENTS, offset=0), headers=NO_STORE)
+
+
+def _clients(connection: Connection, *, limit: int, offset: int) -> dict[str, object]:
+    shown = connection.enabled_clients[offset : offset + limit]
+    more = offset + limit < len(connection.enabled_clients)
+    items = [{"client_id": each, "status": True} for each in shown]
+    return page(items, next_position=offset + limit if more else None)
+
+
+async def _find(request: Request) -> Connection:
+    found = await resources_of(request).connections.get(request.path_params["connection_id"])
+    if found is None:
+        raise NotFound("there is no such connection")
+    return found
+
+
+async def _require_known(resources: Resources, client_ids: list[str]) -> None:
+    known = await resources.applications.get_many(client_ids)
+    unknown = [each for each in client_ids if each not in known]
+    if unknown:
+        raise InvalidRequest(f"`enabled_clients` names a client that does not exist: {unknown[0][:64]}")
+
+
+_CONNECTION = "/api/v2/connections/{connection_id}"
+_PAGE = {"limit": "Items in a page, 1 to 100; 50 by default.", "cursor": "`next_cursor` of the page before."}
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/api/v2/connections",
+        endpoint=create_connection,
+        summary="Create a connection",
+        tag="Connections",
+        access="administrator",
+        body=ConnectionBody,
+        responses={
+            201: "The connection, with the URLs to paste into the identity provider.",
+            400: "A member is wrong, or the discovery document or the keys are; the text says which.",
+            409: "The name is taken.",
+        },
+    ),
+    Operation(
+        method="GET",
+        path="/api/v2/connections",
+        endpoint=list_connections,
+        summary="List connections",
+        tag="Connections",
+        access="administrator",
+        query=_PAGE,
+        responses={200: "A page of connections.", 400: "A parameter is wrong."},
+    ),
+    Operation(
+        method="GET",
+        path=_CONNECTION,
+        endpoint=read_connection,
+        summary="A connection",
+        tag="Connections",
+        access="administrator",
+        responses={200: "The connection.", 404: "There is no such connection."},
+    ),
+    Operation(
+        method="PATCH",
+        path=_CONNECTION,
+        endpoint=update_connection,
+        summary="Change a connection",
+        tag="Connections",
+        access="administrator",
+        body=ConnectionPatch,
+        responses={200: "The connection as it is now.", 404: "There is no such connection."},
+    ),
+    Operation(
+        method="DELETE",
+        path=_CONNECTION,
+        endpoint=delete_connection,
+        summary="Remove a connection",
+        tag="Connections",
+        access="administrator",
+        responses={204: "Removed.", 404: "There is no such connection."},
+    ),
+    Operation(
+        method="GET",
+        path=f"{_CONNECTION}/clients",
+        endpoint=list_enabled_clients,
+        summary="Which applications are enabled",
+        tag="Connections",
+        access="administrator",
+        query=_PAGE,
+        responses={200: "A page of enabled clients.", 404: "There is no such connection."},
+    ),
+    Operation(
+        method="PATCH",
+        path=f"{_CONNECTION}/clients",
+        endpoint=update_enabled_clients,
+        summary="Enable or disable applications",
+        tag="Connections",
+        access="administrator",
+        body_schema=_ENABLED_CLIENTS.json_schema(),
+        responses={200: "The clients enabled now.", 404: "There is no such connection."},
+    ),
+)

@@ -1,0 +1,88 @@
+"""The management API's people: who somebody is to us, their sessions, and the way to end them all."""
+
+from starlette.responses import JSONResponse, Response
+
+from service.domain.identifiers import new_revocation_id
+from service.domain.revocation import RevocationRequest
+from service.errors import NotFound
+from service.store.people import Person
+from service.web.access import require_administrator
+from service.web.descriptions import describe_person, describe_session
+from service.web.operation import Operation
+from service.web.pages import page, read_page
+from service.web.problems import NO_STORE
+from service.web.state import Request, resources_of
+
+
+async def read_user(request: Request) -> Response:
+    """One person."""
+    require_administrator(request)
+    return JSONResponse(describe_person(await _find(request)), headers=NO_STORE)
+
+
+async def list_user_sessions(request: Request) -> Response:
+    """A person's sessions that are not forgotten yet."""
+    require_administrator(request)
+    resources = resources_of(request)
+    limit, offset = read_page(request)
+    person = await _find(request)
+    now_ms = resources.clock.now_ms()
+    found = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit + 1, now_ms=now_ms)
+    items = [describe_session(each, now_ms) for each in found[:limit]]
+    return JSONResponse(page(items, next_position=offset + limit if len(found) > limit else None), headers=NO_STORE)
+
+
+async def delete_user_sessions(request: Request) -> Response:
+    """End every session of a person: a revocation like any other."""
+    require_administrator(request)
+    person = await _find(request)
+    accepted = await resources_of(request).sink.accept(
+        RevocationRequest(
+            revocation_id=new_revocation_id(),
+            connection_id=person.connection_id,
+            user_ids=(person.user_id,),
+            initiator="user_sessions_delete",
+        )
+    )
+    return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
+
+
+async def _find(request: Request) -> Person:
+    found = await resources_of(request).people.get(request.path_params["user_id"])
+    if found is None:
+        raise NotFound("there is no such user")
+    return found
+
+
+_USER = "/api/v2/users/{user_id}"
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=_USER,
+        endpoint=read_user,
+        summary="A person",
+        tag="People",
+        access="administrator",
+        responses={200: "The person.", 404: "There is no such user."},
+    ),
+    Operation(
+        method="GET",
+        path=f"{_USER}/sessions",
+        endpoint=list_user_sessions,
+        summary="A person's sessions",
+        tag="People",
+        access="administrator",
+        query={"limit": "Items in a page, 1 to 100; 50 by default.", "cursor": "`next_cursor` of the page before."},
+        responses={200: "A page of sessions.", 404: "There is no such user."},
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{_USER}/sessions",
+        endpoint=delete_user_sessions,
+        summary="End every session of a person",
+        tag="People",
+        access="administrator",
+        responses={202: "In force; `revocation_id` names the receipt.", 404: "There is no such user."},
+    ),
+)

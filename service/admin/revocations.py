@@ -1,0 +1,127 @@
+"""The management API's revocations: an operator's own, and the receipts of all."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from service.domain.identifiers import new_revocation_id
+from service.domain.revocation import RevocationRequest
+from service.domain.subject import parse_subject
+from service.errors import InvalidRequest, NotFound
+from service.web.access import require_administrator
+from service.web.bodies import Body, read_body
+from service.web.descriptions import describe_revocation
+from service.web.found import find_connection
+from service.web.operation import Operation
+from service.web.pages import page, read_page
+from service.web.problems import NO_STORE
+from service.web.state import Request, resources_of
+
+STATES = ("accepted", "notifying", "completed", "incomplete")
+
+MAX_REASON_LENGTH = 256
+"""Longest reason of an operator, in characters: a ticket's number and a sentence."""
+
+
+class RevocationBody(Body):
+    """An operator's revocation."""
+
+    connection: Annotated[str, Field(min_length=1, max_length=256, description="The connection's name or id.")]
+    subject: dict[str, Any] = Field(description="An RFC 9493 subject identifier.")
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON_LENGTH)] | None = None
+
+
+async def create_revocation(request: Request) -> Response:
+    """Sign a person out everywhere, by an operator's hand."""
+    require_administrator(request)
+    resources = resources_of(request)
+    body = await read_body(request, RevocationBody)
+    subject = parse_subject(body.subject)
+    connection = await find_connection(resources, body.connection)
+    people = await resources.people.resolve(connection.id, subject)
+    if not people:
+        raise NotFound("no such subject is known through this connection")
+    accepted = await resources.sink.accept(
+        RevocationRequest(
+            revocation_id=new_revocation_id(),
+            connection_id=connection.id,
+            user_ids=people,
+            initiator="operator",
+            reason=body.reason,
+        )
+    )
+    return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
+
+
+async def list_revocations(request: Request) -> Response:
+    """Receipts from the newest on, without their deliveries; a page may be shorter than `limit` when filtered."""
+    require_administrator(request)
+    resources = resources_of(request)
+    limit, offset = read_page(request, known=frozenset({"connection", "user_id", "state"}))
+    asked = request.query_params
+    state = asked.get("state")
+    if state is not None and state not in STATES:
+        raise InvalidRequest(f"`state` must be one of {', '.join(STATES)}")
+    named = asked.get("connection")
+    connection_id = (await find_connection(resources, named)).id if named else None
+    found, next_offset = await resources.revocations.page(
+        connection_id=connection_id, user_id=asked.get("user_id"), state=state, offset=offset, limit=limit
+    )
+    items = [describe_revocation(each) for each in found]
+    return JSONResponse(page(items, next_position=next_offset), headers=NO_STORE)
+
+
+async def read_revocation(request: Request) -> Response:
+    """A receipt: what was ended, who was told, when, and what came of each attempt."""
+    require_administrator(request)
+    resources = resources_of(request)
+    revocation_id = request.path_params["revocation_id"]
+    revocation = await resources.revocations.get(revocation_id)
+    if revocation is None:
+        raise NotFound("there is no such revocation")
+    deliveries = await resources.deliveries.of_revocation(revocation_id)
+    return JSONResponse(describe_revocation(revocation, deliveries), headers=NO_STORE)
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/api/v2/revocations",
+        endpoint=create_revocation,
+        summary="Sign a person out everywhere",
+        tag="Revocations",
+        access="administrator",
+        body=RevocationBody,
+        responses={
+            202: "In force; `revocation_id` names the receipt.",
+            404: "There is no such connection, or the subject is not known through it.",
+            422: "The subject is known and cannot be signed out.",
+        },
+    ),
+    Operation(
+        method="GET",
+        path="/api/v2/revocations",
+        endpoint=list_revocations,
+        summary="List receipts",
+        tag="Revocations",
+        access="administrator",
+        query={
+            "connection": "Of this connection only (name or id).",
+            "user_id": "Of this person only.",
+            "state": f"In this state only: {', '.join(STATES)}.",
+            "limit": "Items in a page, 1 to 100; 50 by default.",
+            "cursor": "`next_cursor` of the page before.",
+        },
+        responses={200: "A page of receipts, the newest first.", 400: "A parameter is wrong."},
+    ),
+    Operation(
+        method="GET",
+        path="/api/v2/revocations/{revocation_id}",
+        endpoint=read_revocation,
+        summary="A receipt",
+        tag="Revocations",
+        access="administrator",
+        responses={200: "The receipt.", 404: "There is no such revocation."},
+    ),
+)

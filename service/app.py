@@ -1,0 +1,72 @@
+"""The HTTP process put together: every route, middleware and exception handler. The one place that wires."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, Response
+
+from service.admin import clients, connections, people, revocations
+from service.domain.clock import Clock
+from service.errors import LogoutdError
+from service.receive import global_token_revocation, introspection, refresh_tokens, sign_ins
+from service.resources import open_resources
+from service.settings import Settings
+from service.web import published
+from service.web.bodies import MAX_BODY_BYTES
+from service.web.operation import Operation, build_openapi, build_routes
+from service.web.problems import on_fault, on_http_exception, on_logoutd_error
+from service.web.requests import Correlation
+from service.web.state import Request, State, resources_of
+
+
+async def read_openapi(request: Request) -> Response:
+    """This API as OpenAPI 3.1, from the records its routes are made of."""
+    document = build_openapi(OPERATIONS, base_url=resources_of(request).settings.base_url, version=version("logoutd"))
+    return JSONResponse(document, headers=published.PUBLIC_CACHE)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    *global_token_revocation.OPERATIONS,
+    *sign_ins.OPERATIONS,
+    *refresh_tokens.OPERATIONS,
+    *introspection.OPERATIONS,
+    *connections.OPERATIONS,
+    *clients.OPERATIONS,
+    *people.OPERATIONS,
+    *revocations.OPERATIONS,
+    *published.OPERATIONS,
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        endpoint=read_openapi,
+        summary="This document",
+        tag="Published",
+        access="anyone",
+    ),
+)
+"""Everything that is served."""
+
+
+def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
+    """The application. Its resources are opened when it starts and closed when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[State]:
+        async with open_resources(settings, clock=clock) as resources:
+            yield {"resources": resources}
+
+    return Starlette(
+        routes=build_routes(OPERATIONS),
+        middleware=[Middleware(Correlation)],
+        exception_handlers={
+            LogoutdError: on_logoutd_error,
+            HTTPException: on_http_exception,
+            Exception: on_fault,
+        },
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+    )

@@ -1,0 +1,148 @@
+"""`logoutd check`: is everything this service leans on there and fit? A list of ok, warn and fail; a fail is exit status 1.
+
+Every check is one function from the settings to findings. None changes anything, and none tells a secret.
+"""
+
+import asyncio
+import json
+import stat
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Final, TextIO
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from service.domain.connection import SIGNING_ALGORITHMS
+from service.keys.ring import SigningKeysError, load_key_ring
+from service.settings import PREFIX, Settings, SettingsError, load_settings
+from service.store.health import Finding, Level, inspect_redis
+
+CHECK_LIMIT_S: Final = 30.0
+"""Longest time one check may take, in seconds."""
+
+REDIS_TIMEOUT_S: Final = 5.0
+"""Longest wait for a connection to Redis, and for each of its answers, in seconds."""
+
+Check = Callable[[Settings], Awaitable[list[Finding]]]
+
+_STYLES: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+async def check_settings(settings: Settings) -> list[Finding]:
+    """What only the operator knows: the public URL and the administrator's token."""
+    found = []
+    url = urlsplit(settings.public_url)
+    if not settings.public_url:
+        found.append(_fail("public url", f"{PREFIX}PUBLIC_URL is not set: no endpoint has a URL without it"))
+    elif url.scheme == "http" and url.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        found.append(_warn("public url", f"{settings.public_url} is plain http: identity providers send secrets to it"))
+    else:
+        found.append(_ok("public url", settings.public_url))
+    if settings.admin_token.get_secret_value():
+        found.append(_ok("admin token", "set"))
+    else:
+        found.append(_fail("admin token", f"{PREFIX}ADMIN_TOKEN or {PREFIX}ADMIN_TOKEN_FILE is not set"))
+    return found
+
+
+async def check_signing_keys(settings: Settings) -> list[Finding]:
+    """The private JWKS: there, readable by us and nobody else, usable, with a key for every algorithm."""
+    subject = "signing keys"
+    path = settings.signing_keys_file
+    if path is None:
+        hint = "`logoutd keys generate` prints some"
+        return [_fail(subject, f"{PREFIX}SIGNING_KEYS_FILE is not set; {hint}")]
+    try:
+        ring = await asyncio.to_thread(load_key_ring, path)
+        mode = path.stat().st_mode
+    except SigningKeysError as error:
+        return [_fail(subject, str(error))]
+    except OSError as error:
+        return [_fail(subject, f"the file cannot be looked at: {error.strerror}")]
+    found = [_ok(subject, ", ".join(ring.algorithms))]
+    if missing := [each for each in SIGNING_ALGORITHMS if each not in ring.algorithms]:
+        found.append(_warn(subject, f"none for {', '.join(missing)}: an application that asks for it cannot be told"))
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        found.append(_warn(subject, "every user of this machine may read the file; take the permission away"))
+    return found
+
+
+async def check_redis(settings: Settings) -> list[Finding]:
+    """The Redis of the record."""
+    return await _inspect(settings.redis_url.get_secret_value(), subject="redis", holds_record=True)
+
+
+async def check_queue_redis(settings: Settings) -> list[Finding]:
+    """The Redis of the job queue, where it is another one."""
+    if settings.queue_url == settings.redis_url.get_secret_value():
+        return [_ok("queue redis", "the same as the record's")]
+    return await _inspect(settings.queue_url, subject="queue redis", holds_record=False)
+
+
+CHECKS: Final[tuple[Check, ...]] = (check_settings, check_signing_keys, check_redis, check_queue_redis)
+"""Every check, in the order they are shown."""
+
+
+async def run_checks(settings: Settings) -> list[Finding]:
+    """What every check found; one that takes longer than CHECK_LIMIT_S has failed."""
+    found: list[Finding] = []
+    for check in CHECKS:
+        try:
+            async with asyncio.timeout(CHECK_LIMIT_S):
+                found += await check(settings)
+        except TimeoutError:
+            subject = check.__name__.removeprefix("check_").replace("_", " ")
+            found.append(_fail(subject, f"not finished within {CHECK_LIMIT_S:.0f} s"))
+    return found
+
+
+def run_check(*, as_json: bool, out: TextIO) -> int:
+    """Check everything the environment names and tell `out`: a table for people, JSON for programs. The exit status."""
+    try:
+        found = asyncio.run(run_checks(load_settings()))
+    except SettingsError as error:
+        found = [_fail("settings", str(error))]
+    fit = all(each.level != "fail" for each in found)
+    if as_json:
+        json.dump({"ok": fit, "findings": [asdict(each) for each in found]}, out, indent=2)
+        out.write("\n")
+    elif out.isatty():
+        Console(file=out).print(_table(found))
+    else:
+        out.writelines(f"{each.level:<4}  {each.subject}: {each.detail}\n" for each in found)
+    return 0 if fit else 1
+
+
+def _table(found: list[Finding]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for each in found:
+        table.add_row(Text(each.level, style=_STYLES[each.level]), each.subject, Text(each.detail))
+    return table
+
+
+async def _inspect(url: str, *, subject: str, holds_record: bool) -> list[Finding]:
+    try:
+        client: Redis = Redis.from_url(
+            url, socket_connect_timeout=REDIS_TIMEOUT_S, socket_timeout=REDIS_TIMEOUT_S, single_connection_client=True
+        )
+    except ValueError:  # whose text may hold a part of the password
+        return [_fail(subject, "its URL cannot be read; are special characters in the password percent-encoded?")]
+    async with aclosing(client):
+        return await inspect_redis(client, subject=subject, holds_record=holds_record)
+
+
+def _ok(subject: str, detail: str) -> Finding:
+    return Finding(level="ok", subject=subject, detail=detail)
+
+
+def _warn(subject: str, detail: str) -> Finding:
+    return Finding(level="warn", subject=subject, detail=detail)
+
+
+def _fail(subject: str, detail: str) -> Finding:
+    return Finding(level="fail", subject=subject, detail=detail)

@@ -1,0 +1,138 @@
+"""The command line: `logoutd dev|serve|work|demo|check|keys`."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.dev.child import module_command, module_environment
+from service.dev.errors import DevError
+from service.dev.folder import default_folder
+from service.dev.run import run_dev
+from service.embedded_redis import EmbeddedRedisError
+from service.errors import LogoutdError
+from service.settings import SettingsError
+
+# Typer's own tracebacks show local variables, and some of ours are secrets.
+app = typer.Typer(
+    name="logoutd",
+    help="Universal logout: an identity provider signs a person out, every refresh token dies at once, "
+    "every application is told.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="Our signing keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """What an operator can put right is one line on stderr and exit status 1; anything else is a fault of ours."""
+    try:
+        yield
+    except (SettingsError, DevError, EmbeddedRedisError, LogoutdError) as error:
+        print(f"logoutd: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(version("logoutd"))
+        except PackageNotFoundError:
+            print("unknown: run from a source tree, not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def dev(
+    *,
+    port: Annotated[
+        int,
+        typer.Option(help="TCP port of the service; 0 takes any free one.", envvar="LOGOUTD_PORT", min=0, max=65535),
+    ] = 8000,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where everything is kept. Default: a folder of this user's.", show_default=False),
+    ] = None,
+) -> None:
+    """Run everything on this machine: a Redis of its own, the service, a worker.
+
+    Prints one line of JSON, with the URL and the administrator's token, once it is ready. Logs go to stderr.
+    """
+    with _one_line_errors():
+        raise typer.Exit(run_dev(port=port, data_dir=data_dir or default_folder(), out=sys.stdout))
+
+
+@app.command()
+def serve() -> None:
+    """Run the HTTP service, on the Redis and the keys the environment names."""
+    _become("service")
+
+
+@app.command()
+def work() -> None:
+    """Run a worker, on the Redis and the keys the environment names."""
+    _become("workers")
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole story: people sign in, an identity provider signs one out, every application is told."""
+    from service.demo import run_demo  # noqa: PLC0415 - it brings servers along that no other command needs
+
+    with _one_line_errors():
+        raise typer.Exit(run_demo())
+
+
+@app.command()
+def check(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at the settings, Redis and the keys. Exits 1 when something must not be run so."""
+    from service.check import run_check  # noqa: PLC0415 - as above
+
+    raise typer.Exit(run_check(as_json=as_json, out=sys.stdout))
+
+
+@keys.command("generate")
+def keys_generate() -> None:
+    """Print new private keys as a JWKS, one for each algorithm: the content of LOGOUTD_SIGNING_KEYS_FILE."""
+    from service.keys.generate import generate_signing_keys  # noqa: PLC0415 - as above
+
+    print(json.dumps(generate_signing_keys(), indent=2))
+
+
+def _become(module: str) -> None:
+    # The same process under the same id: whoever started us signals the one that does the work. The service cannot
+    # import the workers, and need not.
+    command = module_command(module)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, {**os.environ, **module_environment()})  # noqa: S606 - our own module, no shell
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""The rules of every call that leaves us: deliveries, discovery documents, identity providers' keys.
+
+Whom we call is written by strangers: an application registers its own address, an identity provider's document names
+further ones. So a call may reach public addresses and what the operator lists, nothing else; it is encrypted unless the
+operator's own network carries it; it is over within a deadline, whatever the other side does; and no word of the other
+side's gets into our logs or errors.
+
+    addresses     which addresses may be reached
+    urls          which URLs are taken at registration, and again before a call
+    connections   where both are enforced: the resolver, and the socket about to be connected
+    failures      what became of a call that did not succeed, as a code
+    client        the calls: `get_json`, `post_form`
+"""
+
+from service.outbound.addresses import AddressPolicy
+from service.outbound.client import ATTEMPT_DEADLINE_S, Outbound, Reply, open_outbound
+from service.outbound.failures import OutboundError, Reason
+
+__all__ = ["ATTEMPT_DEADLINE_S", "AddressPolicy", "Outbound", "OutboundError", "Reason", "Reply", "open_outbound"]

@@ -1,0 +1,95 @@
+"""Which addresses a call may reach: public ones, and those inside the operator's networks."""
+
+import ipaddress
+from typing import Final
+
+from service.settings import Network
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NOT_PUBLIC_V4: Final = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8",  # "this network"; 0.0.0.0 reaches the machine itself
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # carrier-grade NAT; Alibaba's instance metadata is in here
+            "127.0.0.0/8",  # loopback
+            "168.63.129.16/32",  # public by number, but Azure's host agent to every machine of Azure's
+            "169.254.0.0/16",  # link-local, and with 169.254.169.254 most clouds' instance metadata
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # IETF protocol assignments; Oracle's instance metadata is in here
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # 6to4 relays (RFC 7526 withdrew them)
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarking
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, and broadcast
+        ),
+    )
+)
+"""IANA's IPv4 special-purpose registry, less what is globally reachable, and one address clouds misuse.
+
+A list of ours, not `ipaddress.is_global`: that answers differently from one patch release of Python to the next.
+"""
+
+_UNICAST_V6: Final = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is handed out as global unicast. Loopback, unique local (also fd00:ec2::254, a cloud's metadata),
+link-local, site-local, multicast and IPv4-compatible addresses lie outside it."""
+
+_NOT_PUBLIC_V6: Final = tuple(
+    map(
+        ipaddress.IPv6Network,
+        (
+            "2001::/23",  # IETF protocol assignments: Teredo (an IPv4 address inside), benchmarking, ORCHID
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4: an IPv4 address inside, possibly a private one; nobody serves from it any more
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+"""What IANA's IPv6 special-purpose registry takes out of that."""
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as machines without IPv4 see them (RFC 6052 section 2.1). A translator's own prefix cannot be told
+from any other network; a translator must not forward to private addresses by itself."""
+
+
+class AddressPolicy:
+    """Decides, address by address. It is asked about the very address a socket is about to be connected to."""
+
+    def __init__(self, allowed_networks: tuple[Network, ...]) -> None:
+        self.allowed_networks = allowed_networks
+
+    def allows(self, address: str | Address, *, encrypted: bool) -> bool:
+        """Whether a call may reach `address`. Public ones only when `encrypted`; what is no plain address never."""
+        judged = _judged(address)
+        if judged is None:
+            return False
+        if any(judged in network for network in self.allowed_networks):
+            return True
+        return encrypted and _public(judged)
+
+
+def _judged(address: str | Address) -> Address | None:
+    """The address that would be reached: an IPv4 one mapped into IPv6 counts as itself. None: not a plain address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return parsed
+    if parsed.scope_id is not None:
+        # `fe80::1%eth0`: names one of our own interfaces, which is nobody else's business.
+        return None
+    return parsed.ipv4_mapped or parsed
+
+
+def _public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _NOT_PUBLIC_V4)
+    if address in _NAT64:
+        return _public(ipaddress.IPv4Address(address.packed[-4:]))
+    return address in _UNICAST_V6 and not any(address in network for network in _NOT_PUBLIC_V6)

@@ -1,0 +1,213 @@
+"""The calls: a form that is posted, a JSON document that is fetched."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+import time
+import urllib.request
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import Any, Final, cast
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from service.outbound import urls
+from service.outbound.addresses import AddressPolicy
+from service.outbound.connections import NAMES_KEPT_S, Resolve, open_sessions
+from service.outbound.failures import CALL_FAILURES, OutboundError, reason_of
+from service.settings import Network
+
+ATTEMPT_DEADLINE_S: Final = 5.0
+"""Longest a call may take, in seconds, from the name's look-up to the last byte read. Leases and job timeouts are
+longer than this."""
+
+CONNECT_SHARE: Final = 0.6
+"""The part of the deadline one address may take to be connected to, TLS included: another may be left to try."""
+
+DISCARD_LIMIT_S: Final = 0.5
+"""How long the rest of a POST's reply is waited for, in seconds, once its status is known. It is read only so that the
+connection can be used again."""
+
+MAX_REPLY_BYTES: Final = 8 * 1024
+"""Most of a POST's reply that is read before its connection is given up, in bytes. Nothing of it is kept."""
+
+MAX_CONNECTIONS: Final = 256
+"""Most connections at once, each for http and https. A worker needs no fewer than its concurrent deliveries, or slow
+applications could make others wait for one."""
+
+MAX_CONNECTIONS_PER_HOST: Final = 32
+"""Most connections at once to one host and port: a pool is shared, and one application may not have all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What an answer to a POST comes to."""
+
+    status: int
+    retry_after: str | None
+    """The header of that name, unread; it is a stranger's text."""
+    duration_ms: int
+    """From the call to the status line."""
+
+
+class Outbound:
+    """The two kinds of call we make. Both raise OutboundError and, cancellation apart, nothing else."""
+
+    def __init__(
+        self,
+        *,
+        policy: AddressPolicy,
+        client: httpx.AsyncClient,
+        connectors: tuple[aiohttp.TCPConnector, ...],
+        deadline_s: float,
+    ) -> None:
+        self._policy = policy
+        self._client = client
+        self._connectors = connectors
+        self._deadline_s = deadline_s
+
+    @property
+    def in_use(self) -> int:
+        """Connections taken from the pools right now: 0 whenever no call is under way, however calls ended."""
+        return sum(len(connector._acquired) for connector in self._connectors)
+
+    def check_url(self, url: str, *, what: str) -> None:
+        """Raise InvalidRequest, naming the member `what`, for a URL no call could ever be made to."""
+        urls.check_url(url, self._policy, what=what)
+
+    async def get_json(self, url: str, *, max_bytes: int) -> object:
+        """Fetch a JSON object or array of at most `max_bytes`; only 200 is success."""
+        try:
+            urls.parse_url(url)
+            async with (
+                asyncio.timeout(self._deadline_s),
+                self._client.stream("GET", url, headers={"accept": "application/json"}) as response,
+            ):
+                if response.status_code != 200:
+                    raise OutboundError("unexpected_status", status=response.status_code)
+                if response.headers.get("content-encoding", "identity").lower() != "identity":
+                    # We asked for none. A kilobyte can unpack to a gigabyte, so it is not tried.
+                    raise OutboundError("not_json")
+                body = await _read(response, max_bytes)
+        except CALL_FAILURES as error:
+            raise OutboundError(reason_of(error)) from None
+        if body is None:
+            raise OutboundError("too_large")
+        return _parse(body)
+
+    async def post_form(self, url: str, form: Mapping[str, str]) -> Reply:
+        """POST `form`; whatever status comes back is the answer. A redirect is a status too: it is never followed.
+
+        Once the status is there it stands, even if the rest of the reply never comes: whoever sent it has decided.
+        """
+        reply: Reply | None = None
+        clock = asyncio.get_running_loop().time
+        ends = clock() + self._deadline_s
+        started = time.perf_counter_ns()
+        try:
+            urls.parse_url(url)
+            async with (
+                asyncio.timeout_at(ends) as deadline,
+                self._client.stream("POST", url, data=dict(form)) as response,
+            ):
+                reply = Reply(
+                    status=response.status_code,
+                    retry_after=response.headers.get("retry-after"),
+                    duration_ms=(time.perf_counter_ns() - started) // 1_000_000,
+                )
+                deadline.reschedule(min(ends, clock() + DISCARD_LIMIT_S))
+                await _read(response, MAX_REPLY_BYTES)
+        except CALL_FAILURES as error:
+            if reply is None:
+                raise OutboundError(reason_of(error)) from None
+        return reply
+
+
+@contextlib.asynccontextmanager
+async def open_outbound(
+    *,
+    allowed_networks: tuple[Network, ...],
+    ca_file: Path | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    max_connections_per_host: int = MAX_CONNECTIONS_PER_HOST,
+    deadline_s: float = ATTEMPT_DEADLINE_S,
+    resolve: Resolve | None = None,
+    names_kept_s: int = NAMES_KEPT_S,
+) -> AsyncIterator[Outbound]:
+    """The client of one process, open until the block ends.
+
+    Certificates are checked against the name, by the system's authorities or, where `ca_file` is given, by those in
+    it alone. `resolve` and `names_kept_s` are for tests, which answer names themselves; what `resolve` says passes the
+    same checks as any name server's answer.
+    """
+    policy = AddressPolicy(allowed_networks)
+    tls = ssl.create_default_context(cafile=ca_file)
+    tls.set_alpn_protocols(["http/1.1"])
+    async with (
+        open_sessions(
+            policy,
+            tls=tls,
+            max_connections=max_connections,
+            max_connections_per_host=max_connections_per_host,
+            resolve=resolve,
+            names_kept_s=names_kept_s,
+        ) as sessions,
+        httpx.AsyncClient(
+            # What is not https by httpx's reading goes where the stricter rule holds.
+            transport=AiohttpTransport(verify=tls, client=sessions[0]),
+            mounts={"https://": AiohttpTransport(verify=tls, client=sessions[1])},
+            headers={"user-agent": "logoutd", "accept": "*/*", "accept-encoding": "identity"},
+            timeout=httpx.Timeout(None, connect=deadline_s * CONNECT_SHARE),
+            cookies=_NoCookies(),
+            event_hooks={"response": [_forget_location]},
+            follow_redirects=False,
+            trust_env=False,
+        ) as client,
+    ):
+        connectors = tuple(each.connector for each in sessions if isinstance(each.connector, aiohttp.TCPConnector))
+        yield Outbound(policy=policy, client=client, connectors=connectors, deadline_s=deadline_s)
+
+
+class _NoCookies(CookieJar):
+    """httpx's own jar, beside aiohttp's: what strangers set is not even parsed."""
+
+    def extract_cookies(self, response: HTTPResponse, request: urllib.request.Request) -> None:
+        """Keep nothing."""
+
+
+async def _forget_location(response: httpx.Response) -> None:
+    """Redirects are not followed, but httpx would read where to, and fail on a `Location` that is no URL."""
+    response.headers.pop("location", None)
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes | None:
+    """The body as sent, or None as soon as it is longer than `limit` bytes."""
+    body = bytearray()
+    async with contextlib.aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                return None
+    return bytes(body)
+
+
+def _parse(body: bytes) -> dict[str, Any] | list[Any]:
+    try:
+        # RFC 8259 section 8.1: UTF-8 it is; a byte order mark may be ignored.
+        document = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise OutboundError("not_json") from None
+    if not isinstance(document, dict | list):
+        raise OutboundError("not_json")
+    return document
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity are Python's, not JSON's (RFC 8259 section 6)."""
+    raise ValueError(constant)

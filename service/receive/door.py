@@ -1,0 +1,48 @@
+"""What every door of an identity provider shares: each request is counted, timed, and told in one log line when refused."""
+
+import functools
+import time
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service.domain.connection import NAME
+from service.errors import LogoutdError
+from service.telemetry import get_logger
+from service.web.operation import Endpoint
+from service.web.problems import reason_of
+from service.web.state import Request, resources_of
+
+log = get_logger(__name__)
+
+
+def door(name: str, endpoint: Endpoint) -> Endpoint:
+    """`endpoint`, counted and timed as the door `name`."""
+
+    @functools.wraps(endpoint)
+    async def counted(request: Request) -> Response:
+        numbers = resources_of(request).numbers
+        structlog.contextvars.bind_contextvars(door=name, connection=connection_in(request))
+        started = time.perf_counter()
+        try:
+            response = await endpoint(request)
+        except LogoutdError as error:
+            outcome = reason_of(error)
+            numbers.door_requests.labels(name, outcome).inc()
+            log.warning("door.refused", outcome=outcome, detail=str(error))
+            raise
+        except HTTPException as error:
+            numbers.door_requests.labels(name, f"http_{error.status_code}").inc()
+            raise
+        numbers.door_requests.labels(name, "accepted").inc()
+        numbers.accept_seconds.labels(name).observe(time.perf_counter() - started)
+        return response
+
+    return counted
+
+
+def connection_in(request: Request) -> str | None:
+    """The connection's name in the path, or None when no connection can have that name (it is not repeated either)."""
+    name = str(request.path_params["connection_name"])
+    return name if NAME.fullmatch(name) else None

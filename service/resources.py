@@ -1,0 +1,143 @@
+"""Everything a process holds while it runs. Web, worker, shell and tests all start here, with the same parts."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+
+from service import jobs
+from service.accept import Sink
+from service.domain.clock import Clock, SystemClock
+from service.keys.ring import KeyRing, load_key_ring
+from service.outbound import Outbound, open_outbound
+from service.settings import Settings
+from service.store.applications import Applications
+from service.store.connections import Connections
+from service.store.deliveries import Deliveries
+from service.store.health import Finding, inspect_redis
+from service.store.heartbeats import Heartbeats
+from service.store.people import People
+from service.store.record import Record, open_pool
+from service.store.refresh_tokens import RefreshTokens
+from service.store.replay import Replays
+from service.store.revocations import Revocations
+from service.store.schedule import Schedule
+from service.store.sessions import DAY_MS, Sessions
+from service.store.statistics import Statistics
+from service.telemetry import Numbers, get_logger
+from service.verify.issuer_keys import IssuerKeys
+
+log = get_logger(__name__)
+
+QUEUE_POOL_SIZE: Final = 32
+"""Connections to the queue's Redis per process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """The parts, wired once. Steps do not take this whole: they take what they use of it, by keyword."""
+
+    settings: Settings
+    clock: Clock
+    numbers: Numbers
+    key_ring: KeyRing
+    record: Record
+    queue_redis: ArqRedis
+    connections: Connections
+    applications: Applications
+    people: People
+    sessions: Sessions
+    refresh_tokens: RefreshTokens
+    replays: Replays
+    revocations: Revocations
+    deliveries: Deliveries
+    schedule: Schedule
+    statistics: Statistics
+    heartbeats: Heartbeats
+    queue: jobs.Queue
+    sink: Sink
+    outbound: Outbound
+    issuer_keys: IssuerKeys
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Resources]:
+    """Open everything; close it again in reverse. Raises SettingsError or SigningKeysError before anything is open.
+
+    Redis is not called: whether it can be reached is for each request, job and check to find out.
+    """
+    settings.require("public_url", "signing_keys_file")
+    if settings.signing_keys_file is None:
+        raise AssertionError("unreachable: required above")
+    key_ring = load_key_ring(settings.signing_keys_file)
+    clock = clock or SystemClock()
+    numbers = Numbers()
+    async with AsyncExitStack() as stack:
+        data = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True))
+        stack.push_async_callback(data.aclose, close_connection_pool=True)
+        queue_redis = ArqRedis(
+            pool_or_conn=open_pool(settings.queue_url, decode=False, size=QUEUE_POOL_SIZE),
+            job_serializer=jobs.serialize,
+            job_deserializer=jobs.deserialize,
+            default_queue_name=jobs.QUEUE,
+            expires_extra_ms=jobs.EXPIRES_MS,
+        )
+        stack.push_async_callback(queue_redis.aclose, close_connection_pool=True)
+        outbound = await stack.enter_async_context(open_outbound(allowed_networks=settings.allowed_private_networks))
+
+        issuer_keys = IssuerKeys(fetcher=outbound, clock=clock, numbers=numbers)
+        stack.push_async_callback(issuer_keys.close)
+
+        record = Record(data)
+        receipt_ms = settings.receipt_days * DAY_MS
+        people = People(record, receipt_ms=receipt_ms)
+        revocations = Revocations(record, receipt_ms=receipt_ms)
+        queue = jobs.Queue(queue_redis, numbers)
+        yield Resources(
+            settings=settings,
+            clock=clock,
+            numbers=numbers,
+            key_ring=key_ring,
+            record=record,
+            queue_redis=queue_redis,
+            connections=Connections(record),
+            applications=Applications(record),
+            people=people,
+            sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),
+            refresh_tokens=RefreshTokens(record),
+            replays=Replays(record),
+            revocations=revocations,
+            deliveries=Deliveries(record, receipt_ms=receipt_ms),
+            schedule=Schedule(record),
+            statistics=Statistics(record),
+            heartbeats=Heartbeats(record),
+            queue=queue,
+            sink=Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers),
+            outbound=outbound,
+            issuer_keys=issuer_keys,
+        )
+
+
+async def redis_refusal(settings: Settings) -> str | None:
+    """Why this Redis must not hold the record, or None; what is merely unwise is logged, loudly.
+
+    One that does not answer is no reason to refuse: requests get 503 until it does, and /readyz asks again.
+    """
+    client = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True, size=1))
+    try:
+        findings = await inspect_redis(client)
+    finally:
+        await client.aclose(close_connection_pool=True)
+    for each in findings:
+        if each.level != "ok":
+            log.warning("redis.finding", level_found=each.level, subject=each.subject, detail=each.detail)
+    unfit = unfit_for_the_record(findings)
+    return None if unfit is None else f"{unfit.subject}: {unfit.detail}"
+
+
+def unfit_for_the_record(findings: Sequence[Finding]) -> Finding | None:
+    """The first finding that forbids using this Redis at all; not that it cannot be reached."""
+    return next((each for each in findings if each.level == "fail" and each.subject != "redis"), None)

@@ -1,0 +1,137 @@
+"""Is this Redis fit to hold the record? Asked by `logoutd check`, and by both processes before they start."""
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+OLDEST: Final = (6, 2)
+"""Oldest Redis the record runs on, as (major, minor)."""
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at. `fail`: it must not be run so; `warn`: it may, and something could be lost or unsafe."""
+
+    level: Level
+    subject: str
+    """What was looked at, such as `redis persistence`."""
+    detail: str
+    """What was found, and for `warn` and `fail` what to do about it; holds no secret."""
+
+
+async def inspect_redis(client: "Redis", *, subject: str = "redis", holds_record: bool = True) -> list[Finding]:
+    """Whether a Redis answers, is new enough, writable, persistent and never evicts.
+
+    `holds_record=False` is for one that holds the job queue alone: that may be lost, so what would lose the record there
+    is a warning at most. INFO is asked first; CONFIG GET, which hosted Redis often forbids, only for what INFO leaves open.
+    """
+    try:
+        info: dict[str, Any] = await client.info()
+        policy = info.get("maxmemory_policy") or await _configured(client, "maxmemory-policy")
+        appends = info["aof_enabled"] if "aof_enabled" in info else await _configured(client, "appendonly")
+        fsync = await _configured(client, "appendfsync")
+    except (RedisError, OSError) as error:
+        return [Finding(level="fail", subject=subject, detail=why_unreachable(error))]
+    worst: Level = "fail" if holds_record else "warn"
+    return [
+        _version(info, subject),
+        *_writable(info, subject),
+        _eviction(policy, subject, worst),
+        *([_persistence(info, appends=appends, fsync=fsync, subject=subject)] if holds_record else []),
+    ]
+
+
+def why_unreachable(error: Exception) -> str:
+    """Why a Redis did not answer, without a word of redis-py's own: its messages may hold parts of the URL."""
+    for each in _causes(error):
+        match each:
+            case AuthenticationError():
+                return "it refuses our user name or password"
+            case NoPermissionError():
+                return "our user may not run INFO; grant it"
+            case RedisTimeoutError() | TimeoutError():
+                return "it did not answer in time"
+            case ssl.SSLError():
+                return f"it cannot be reached (TLS: {each.reason})"
+            case socket.gaierror():
+                return "it cannot be reached (its name does not resolve)"
+            case OSError(errno=int(number)):
+                return f"it cannot be reached ({os.strerror(number)})"
+            case _:
+                pass
+    return f"it cannot be reached ({type(error).__name__})"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    # redis-py wraps what happens while it connects in a ConnectionError of its own.
+    following: BaseException | None = error
+    while following is not None:
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def _version(info: dict[str, Any], subject: str) -> Finding:
+    subject = f"{subject} version"
+    told = str(info.get("redis_version", ""))
+    numbers = tuple(int(part) for part in told.split(".")[:2] if part.isdigit())
+    oldest = ".".join(map(str, OLDEST))
+    if len(numbers) < len(OLDEST):
+        return Finding(level="warn", subject=subject, detail=f"it does not tell; {oldest} or newer is needed")
+    if numbers < OLDEST:
+        return Finding(level="fail", subject=subject, detail=f"{told} is too old; {oldest} or newer is needed")
+    return Finding(level="ok", subject=subject, detail=told)
+
+
+def _writable(info: dict[str, Any], subject: str) -> list[Finding]:
+    found: list[Finding] = []
+    if info.get("role") in {"slave", "replica"}:
+        found.append(Finding(level="fail", subject=f"{subject} role", detail="it is a replica; name its primary"))
+    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+        detail = "its last write to disk failed, and it may refuse ours; see its log"
+        found.append(Finding(level="warn", subject=f"{subject} disk", detail=detail))
+    return found
+
+
+def _eviction(policy: object, subject: str, worst: Level) -> Finding:
+    subject = f"{subject} eviction"
+    if policy is None:
+        return Finding(level="warn", subject=subject, detail="cannot be told; maxmemory-policy must be noeviction")
+    if policy != "noeviction":
+        detail = f"maxmemory-policy is {policy}: under pressure it would forget revocations; set noeviction"
+        return Finding(level=worst, subject=subject, detail=detail)
+    return Finding(level="ok", subject=subject, detail="noeviction")
+
+
+def _persistence(info: dict[str, Any], *, appends: object, fsync: object, subject: str) -> Finding:
+    subject = f"{subject} persistence"
+    if appends is None:
+        return Finding(level="warn", subject=subject, detail="cannot be told; appendonly must be yes")
+    if str(appends) not in {"1", "yes"}:
+        detail = "appendonly is no: A RESTART OF REDIS LOSES ACKNOWLEDGED REVOCATIONS; set appendonly yes"
+        return Finding(level="warn", subject=subject, detail=detail)
+    if info.get("aof_last_bgrewrite_status", "ok") != "ok":
+        detail = "appendonly is yes, but its last rewrite failed: the file will grow; see its log"
+        return Finding(level="warn", subject=subject, detail=detail)
+    if fsync == "no":
+        detail = "appendfsync is no: a power failure loses what the system had not written yet; set everysec or always"
+        return Finding(level="warn", subject=subject, detail=detail)
+    held = f", appendfsync {fsync}" if fsync else ""
+    limit = " (a power failure may lose the last second)" if fsync == "everysec" else ""
+    return Finding(level="ok", subject=subject, detail=f"appendonly{held}{limit}")
+
+
+async def _configured(client: "Redis", name: str) -> object:
+    try:
+        answer: dict[str, Any] = await client.config_get(name)
+    except ResponseError:  # forbidden or unknown there
+        return None
+    return answer.get(name)

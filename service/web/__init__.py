@@ -1,0 +1,1 @@
+"""What every endpoint shares: reading bodies strictly, answering errors in one place, saying who calls."""

@@ -1,0 +1,91 @@
+"""Who calls the management API: the administrator, or an application for itself."""
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_plus
+
+from service.domain.application import Application
+from service.domain.identifiers import fingerprint
+from service.errors import NotAllowed, NotAuthenticated
+from service.web.state import Request, resources_of
+
+MAX_AUTHORIZATION: Final = 8192 + 16
+"""Longest Authorization header read, in characters: the longest token, and its scheme."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls. `application` is None for the administrator, who may do everything."""
+
+    application: Application | None
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether it is the administrator."""
+        return self.application is None
+
+    def require_self(self, client_id: str) -> None:
+        """Raise NotAllowed when an application acts for another than itself."""
+        if self.application is not None and self.application.client_id != client_id:
+            raise NotAllowed("an application may act for itself only")
+
+
+def bearer_token(request: Request) -> str:
+    """The bearer token of a request, in its header and nowhere else (RFC 6750 section 2.1). Raises NotAuthenticated."""
+    given = request.headers.getlist("authorization")
+    if not given:
+        raise NotAuthenticated("no bearer token was sent", reason="missing_token")
+    if len(given) > 1 or len(given[0]) > MAX_AUTHORIZATION:
+        raise NotAuthenticated("the Authorization header is there twice or too long", reason="malformed_token")
+    scheme, _, token = given[0].partition(" ")
+    if scheme.lower() != "bearer" or not token.strip() or " " in token.strip():
+        raise NotAuthenticated("the Authorization header must be `Bearer` and one token", reason="malformed_token")
+    return token.strip()
+
+
+def require_administrator(request: Request) -> Caller:
+    """Raise NotAuthenticated unless the administrator's token was sent."""
+    expected = resources_of(request).settings.admin_token.get_secret_value()
+    # Digests are compared, so that neither content nor length shows in the time it takes. No token set: nobody enters.
+    given = fingerprint(bearer_token(request))
+    if not expected or not hmac.compare_digest(given, fingerprint(expected)):
+        raise NotAuthenticated("this is not the administrator's token", reason="wrong_admin_token")
+    return Caller(application=None)
+
+
+async def require_caller(request: Request) -> Caller:
+    """The administrator by bearer token, or an application by its secret (RFC 6749 section 2.3.1)."""
+    header = request.headers.get("authorization", "")
+    if header.partition(" ")[0].lower() != "basic":
+        return require_administrator(request)
+    client_id, secret = _basic(header)
+    application = await resources_of(request).applications.get(client_id)
+    expected = application.client_secret_hash if application else fingerprint("no such client")
+    if not hmac.compare_digest(hash_secret(secret), expected) or application is None:
+        raise NotAuthenticated(
+            "client authentication failed", reason="wrong_client_secret", error="invalid_client", scheme="Basic"
+        )
+    return Caller(application=application)
+
+
+def hash_secret(secret: str) -> str:
+    """The form in which a client secret is kept."""
+    return fingerprint("client_secret", secret)
+
+
+def _basic(header: str) -> tuple[str, str]:
+    try:
+        # Cut where it is too long: what is left is no longer what was meant, and is refused below or by its secret.
+        encoded = header.partition(" ")[2].strip()[:MAX_AUTHORIZATION]
+        pair = base64.b64decode(encoded, validate=True).decode("utf-8")
+    except (ValueError, binascii.Error):
+        pair = ""
+    client_id, separator, secret = pair.partition(":")
+    if not separator:
+        raise NotAuthenticated(
+            "the Basic credentials are malformed", reason="malformed_basic", error="invalid_client", scheme="Basic"
+        )
+    return unquote_plus(client_id), unquote_plus(secret)

@@ -1,0 +1,118 @@
+"""Reading what callers send, strictly: what is ambiguous is refused, and named."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.errors import InvalidRequest, UnsupportedMediaType
+from service.web.state import Request
+
+MAX_BODY_BYTES: Final = 65_536
+"""Largest request body, in bytes; more is 413. The largest honest one is a connection with its certificates."""
+
+MAX_FORM_FIELDS: Final = 32
+"""Most parameters in a form; the forms we read have three."""
+
+MAX_NAMED: Final = 5
+"""Most problems one answer names."""
+
+M = TypeVar("M", bound="Body")
+
+
+class Body(BaseModel):
+    """Base of every JSON body: unknown members are refused, types are not converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+async def read_json(request: Request, *, demand_type: bool = False) -> Any:
+    """The body as JSON. Raises InvalidRequest: not UTF-8, not JSON, a member twice, NaN, too deep; UnsupportedMediaType
+    where `demand_type` and the Content-Type is not JSON."""
+    if demand_type and not _is_json(request.headers.get("content-type", "")):
+        raise UnsupportedMediaType("the body must be sent as application/json")
+    return _strict(await request.body())
+
+
+async def read_body(request: Request, model: type[M]) -> M:
+    """The body as a `model`, whatever its Content-Type. Raises InvalidRequest naming each member that is wrong."""
+    raw = await request.body()
+    _strict(raw)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise InvalidRequest(describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """What is wrong, by member; the values given are not repeated."""
+    told = []
+    for each in error.errors(include_input=False, include_url=False)[:MAX_NAMED]:
+        where = ".".join(str(part)[:64] for part in each["loc"]) or "the body"
+        if each["type"] == "extra_forbidden":
+            told.append(f"`{where}` is not a member of this request")
+        elif each["type"] == "missing":
+            told.append(f"`{where}` is missing")
+        else:
+            told.append(f"`{where}`: {each['msg'].removeprefix('Value error, ')}")
+    more = error.error_count() - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """A form's parameters. Raises UnsupportedMediaType, or InvalidRequest when one is there twice (RFC 6749 section 3.1)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise UnsupportedMediaType("the body must be sent as application/x-www-form-urlencoded")
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode("utf-8"),
+            keep_blank_values=True,
+            max_num_fields=MAX_FORM_FIELDS,
+            errors="strict",
+        )
+    except ValueError:
+        raise InvalidRequest(f"the form is malformed or has more than {MAX_FORM_FIELDS} parameters") from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise InvalidRequest("a form parameter is there more than once")
+    return form
+
+
+def moment(ms: int) -> str:
+    """A time as answers write it: RFC 3339, UTC, milliseconds."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment_or_none(ms: int | None) -> str | None:
+    """`moment`, where there is one."""
+    return None if ms is None else moment(ms)
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _strict(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except InvalidRequest:
+        raise
+    except UnicodeDecodeError:
+        raise InvalidRequest("the body is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise InvalidRequest("the body is not valid JSON") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise InvalidRequest("a JSON object has the same member twice")
+    return members
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise InvalidRequest("NaN and Infinity are not JSON")

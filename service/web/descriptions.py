@@ -1,0 +1,89 @@
+"""Sessions, people and receipts as answers show them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.domain.delivery import OPEN, Attempt, Delivery
+from service.domain.revocation import Revocation
+from service.domain.session import Participant, Session
+from service.store.people import Person
+from service.web.bodies import moment, moment_or_none
+
+
+def describe_participant(participant: Participant) -> dict[str, str]:
+    """An application's part in a session."""
+    return {"client_id": participant.client_id, "sub": participant.sub, "sid": participant.sid}
+
+
+def describe_session(session: Session, now_ms: int) -> dict[str, Any]:
+    """A session as it stands at `now_ms`."""
+    active = session.active(now_ms)
+    return {
+        "session_id": session.session_id,
+        "user_id": session.user_id,
+        "connection_id": session.connection_id,
+        "active": active,
+        "state": "active" if active else "expired" if session.ended_at_ms is None else "ended",
+        "created_at": moment(session.created_at_ms),
+        "expires_at": moment(session.expires_at_ms),
+        "ended_at": moment_or_none(session.ended_at_ms),
+        "upstream_sid": session.upstream_sid,
+        "auth_time": session.auth_time_s,
+        "clients": [describe_participant(each) for each in session.participants],
+    }
+
+
+def describe_person(person: Person) -> dict[str, Any]:
+    """A person, with every identifier they were registered with: for the administrator's eyes."""
+    return {
+        "user_id": person.user_id,
+        "connection_id": person.connection_id,
+        "subject": {"iss": person.iss, "sub": person.sub},
+        "identifiers": list(person.identifiers),
+        "created_at": moment(person.created_at_ms),
+        "last_revoked_at": moment_or_none(person.revoked_at_ms),
+    }
+
+
+def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] | None = None) -> dict[str, Any]:
+    """A receipt; in lists its head alone, without deliveries."""
+    told: dict[str, Any] = {
+        "revocation_id": revocation.revocation_id,
+        "connection_id": revocation.connection_id,
+        "user_ids": list(revocation.user_ids),
+        "session_id": revocation.session_id,
+        "initiator": revocation.initiator,
+        "reason": revocation.reason,
+        "state": revocation.state,
+        "accepted_at": moment(revocation.accepted_at_ms),
+        "revoked_at": moment_or_none(revocation.revoked_at_ms),
+        "completed_at": moment_or_none(revocation.completed_at_ms),
+        "sessions_ended": revocation.sessions_ended,
+        "refresh_tokens_revoked": revocation.refresh_tokens_revoked,
+    }
+    return told if deliveries is None else {**told, "deliveries": [_delivery(each) for each in deliveries]}
+
+
+def _delivery(delivery: Delivery) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "delivery_id": delivery.delivery_id,
+        "client_id": delivery.client_id,
+        "state": delivery.state,
+        "attempts": [_attempt(each) for each in delivery.attempts],
+    }
+    if delivery.sid is not None:
+        told["sid"] = delivery.sid
+    if delivery.reason is not None:
+        told["reason"] = delivery.reason
+    if delivery.state in OPEN and delivery.next_attempt_at_ms is not None:
+        told["next_attempt_at"] = moment(delivery.next_attempt_at_ms)
+    return told
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    told: dict[str, Any] = {"at": moment(attempt.at_ms), "duration_ms": attempt.duration_ms}
+    if attempt.status is not None:
+        told["status"] = attempt.status
+    if attempt.error is not None:
+        told["error"] = attempt.error
+    return told

@@ -1,0 +1,95 @@
+"""The fleet's numbers as Prometheus metrics: read from Redis once per scrape, the same from every service process."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.errors import Unavailable
+from service.store.heartbeats import Heartbeats
+from service.store.schedule import Backlog, Schedule
+from service.store.statistics import TOLD_BUCKETS_S, Statistics, Totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetCollector(Collector):
+    """What the record said at one moment; `totals` and `backlog` are None when it could not be reached."""
+
+    totals: Totals | None
+    backlog: Backlog | None
+    workers: int
+    now_ms: int
+
+    @classmethod
+    async def read(
+        cls, statistics: Statistics, schedule: Schedule, heartbeats: Heartbeats, *, now_ms: int
+    ) -> "FleetCollector":
+        """Ask the record. A scrape during an outage still has this process's numbers, and `logoutd_record_up` 0."""
+        try:
+            return cls(
+                totals=await statistics.totals(),
+                backlog=await schedule.backlog(),
+                workers=len(await heartbeats.alive(now_ms=now_ms)),
+                now_ms=now_ms,
+            )
+        except Unavailable:
+            return cls(totals=None, backlog=None, workers=0, now_ms=now_ms)
+
+    def exposition(self) -> bytes:
+        """In Prometheus's text format."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric."""
+        yield GaugeMetricFamily(
+            "logoutd_record_up", "1 when Redis answered this scrape.", value=0 if self.totals is None else 1
+        )
+        yield GaugeMetricFamily("logoutd_workers", "Workers heard of in the last 15 seconds.", value=self.workers)
+        if self.totals is not None:
+            yield from self._counted(self.totals)
+        if self.backlog is not None:
+            yield from self._undone(self.backlog)
+
+    def _counted(self, totals: Totals) -> Iterable[Metric]:
+        deliveries = CounterMetricFamily(
+            "logoutd_deliveries", "Deliveries closed, by outcome (`delivered`, `dead`, `skipped`).", labels=["outcome"]
+        )
+        for outcome, count in sorted(totals.deliveries.items()):
+            deliveries.add_metric([outcome], count)
+        yield deliveries
+        attempts = CounterMetricFamily(
+            "logoutd_delivery_attempts", "Logout tokens sent, by result: a status class or an error.", labels=["result"]
+        )
+        for result, count in sorted(totals.attempts.items()):
+            attempts.add_metric([result], count)
+        yield attempts
+        bounds = [*(str(bound) for bound in TOLD_BUCKETS_S), "+Inf"]
+        cumulated = accumulate(totals.told_buckets.get(bound, 0) for bound in bounds)
+        yield HistogramMetricFamily(
+            "logoutd_told_seconds",
+            "From a revocation's record to its last application told or given up on, in seconds.",
+            buckets=list(zip(bounds, cumulated, strict=True)),
+            sum_value=totals.told_sum_s,
+        )
+
+    def _undone(self, backlog: Backlog) -> Iterable[Metric]:
+        yield GaugeMetricFamily("logoutd_open_revocations", "Revocations not finished.", value=backlog.open_revocations)
+        yield GaugeMetricFamily("logoutd_queue_depth", "Entries in the due index.", value=backlog.due_entries)
+        yield GaugeMetricFamily(
+            "logoutd_oldest_open_seconds",
+            "Age of the oldest unfinished revocation, in seconds.",
+            value=self._age(backlog.oldest_open_ms),
+        )
+        yield GaugeMetricFamily(
+            "logoutd_overdue_seconds",
+            "How long the most overdue entry has waited for a worker, in seconds.",
+            value=self._age(backlog.most_overdue_ms),
+        )
+
+    def _age(self, since_ms: int | None) -> float:
+        return 0.0 if since_ms is None else max(0, self.now_ms - since_ms) / 1000

@@ -1,0 +1,13 @@
+"""Things callers name, looked up; what is not there is NotFound, in the same words everywhere."""
+
+from service.domain.connection import Connection
+from service.errors import NotFound
+from service.resources import Resources
+
+
+async def find_connection(resources: Resources, name_or_id: str) -> Connection:
+    """A connection by its name or id; the two cannot be mistaken, for ids hold an underscore. Raises NotFound."""
+    found = await resources.connections.by_name(name_or_id) or await resources.connections.get(name_or_id)
+    if found is None:
+        raise NotFound("there is no such connection")
+    return found

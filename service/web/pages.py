@@ -1,0 +1,46 @@
+"""Lists in pages: `limit` and an opaque `cursor` in, `items` and `next_cursor` out."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any, Final
+
+from service.errors import InvalidRequest
+from service.web.state import Request
+
+DEFAULT_LIMIT: Final = 50
+"""Items in a page when none are asked for."""
+
+MAX_LIMIT: Final = 100
+"""Most items in a page."""
+
+
+def read_page(request: Request, *, known: frozenset[str] = frozenset()) -> tuple[int, int]:
+    """`limit`, and the number a cursor stands for (0 without one). Raises InvalidRequest, also for unknown parameters."""
+    foreign = sorted(set(request.query_params) - known - {"limit", "cursor"})
+    if foreign:
+        raise InvalidRequest(f"`{foreign[0][:64]}` is not a parameter of this list")
+    limit = request.query_params.get("limit", str(DEFAULT_LIMIT))
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 4 or not 1 <= int(limit) <= MAX_LIMIT:
+        raise InvalidRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}")
+    cursor = request.query_params.get("cursor")
+    return int(limit), 0 if cursor is None else _read_cursor(cursor)
+
+
+def page(items: Sequence[Any], *, next_position: int | None) -> dict[str, Any]:
+    """A page as answered."""
+    return {"items": list(items), "next_cursor": None if next_position is None else _cursor(next_position)}
+
+
+def _cursor(position: int) -> str:
+    return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except (ValueError, binascii.Error):
+        text = ""
+    if not text.startswith("p") or not text[1:].isdigit() or len(text) > 20:
+        raise InvalidRequest("`cursor` is not one this list gave")
+    return int(text[1:])

@@ -1,0 +1,154 @@
+"""What anyone may read: our endpoints' URLs, metadata, keys, health, numbers."""
+
+from typing import Any, Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, Response
+
+from service.domain.connection import SIGNING_ALGORITHMS
+from service.errors import Unavailable
+from service.resources import unfit_for_the_record
+from service.settings import Settings
+from service.store.health import inspect_redis
+from service.web.fleet import FleetCollector
+from service.web.operation import Operation
+from service.web.problems import NO_STORE
+from service.web.state import Request, resources_of
+
+PUBLIC_CACHE: Final = {"Cache-Control": "public, max-age=300"}
+"""Metadata and keys may be kept for five minutes: as long as a new key is published before it is used, at the least."""
+
+
+def global_token_revocation_url(settings: Settings, connection_name: str) -> str:
+    """The door an identity provider is configured with, and the only `aud` its assertions may have."""
+    return f"{settings.base_url}/oauth/global-token-revocation/connection/{connection_name}"
+
+
+def backchannel_logout_url(settings: Settings, connection_name: str) -> str:
+    """Where an identity provider sends its logout tokens."""
+    return f"{settings.base_url}/oauth/backchannel-logout/connection/{connection_name}"
+
+
+def okta_event_hook_url(settings: Settings, connection_name: str) -> str:
+    """Where Okta sends its event hooks."""
+    return f"{settings.base_url}/webhooks/okta/connection/{connection_name}"
+
+
+async def read_metadata(request: Request) -> Response:
+    """Metadata of RFC 8414 and OpenID Connect Discovery, as far as it is ours: the server beside us has its own."""
+    resources = resources_of(request)
+    settings = resources.settings
+    metadata: dict[str, Any] = {
+        "issuer": settings.token_issuer,
+        "jwks_uri": f"{settings.base_url}/.well-known/jwks.json",
+        "introspection_endpoint": f"{settings.base_url}/oauth/introspect",
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "global_token_revocation_endpoint": global_token_revocation_url(settings, "{connection_name}"),
+        "global_token_revocation_endpoint_auth_methods_supported": ["Bearer"],
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "id_token_signing_alg_values_supported": [
+            each for each in SIGNING_ALGORITHMS if each in resources.key_ring.algorithms
+        ],
+        "subject_types_supported": ["public", "pairwise"],
+        "response_types_supported": [],
+    }
+    return JSONResponse(metadata, headers=PUBLIC_CACHE)
+
+
+async def read_jwks(request: Request) -> Response:
+    """The public keys logout tokens are signed with."""
+    keys = resources_of(request).key_ring.jwks()
+    return JSONResponse(keys, media_type="application/jwk-set+json", headers=PUBLIC_CACHE)
+
+
+async def read_health(_request: Request) -> Response:
+    """The process is alive; nothing else is asked, so that no outage elsewhere has it restarted."""
+    return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+
+async def read_readiness(request: Request) -> Response:
+    """Whether requests should be sent here: Redis answers, is fit to hold the record, and there are signing keys.
+
+    Queue and workers are told and do not count: while they lag, a revocation is in force all the same, and a door taken
+    away would lose the next one.
+    """
+    resources = resources_of(request)
+    now_ms = resources.clock.now_ms()
+    told: dict[str, Any] = {"signing_keys": list(resources.key_ring.algorithms)}
+    try:
+        backlog = await resources.schedule.backlog()
+        alive = await resources.heartbeats.alive(now_ms=now_ms)
+        unfit = unfit_for_the_record(await inspect_redis(resources.record.client))
+    except Unavailable as error:
+        body = {"status": "unavailable", "redis": str(error), **told}
+        return JSONResponse(body, status_code=503, headers={**NO_STORE, "Retry-After": str(error.retry_after)})
+    if unfit is not None:
+        body = {"status": "unavailable", "redis": f"{unfit.subject}: {unfit.detail}", **told}
+        return JSONResponse(body, status_code=503, headers=NO_STORE)
+    overdue = 0 if backlog.most_overdue_ms is None else max(0, now_ms - backlog.most_overdue_ms)
+    told["queue"] = {"open_revocations": backlog.open_revocations, "overdue_seconds": overdue / 1000}
+    return JSONResponse({"status": "ok", "redis": "ok", **told, "workers": len(alive)}, headers=NO_STORE)
+
+
+async def read_metrics(request: Request) -> Response:
+    """This process's numbers and the fleet's, for Prometheus."""
+    resources = resources_of(request)
+    fleet = await FleetCollector.read(
+        resources.statistics, resources.schedule, resources.heartbeats, now_ms=resources.clock.now_ms()
+    )
+    body = generate_latest(resources.numbers.registry) + fleet.exposition()
+    return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/.well-known/openid-configuration",
+        endpoint=read_metadata,
+        summary="Metadata (OpenID Connect Discovery)",
+        tag="Published",
+        access="anyone",
+    ),
+    Operation(
+        method="GET",
+        path="/.well-known/oauth-authorization-server",
+        endpoint=read_metadata,
+        summary="Metadata (RFC 8414)",
+        tag="Published",
+        access="anyone",
+    ),
+    Operation(
+        method="GET",
+        path="/.well-known/jwks.json",
+        endpoint=read_jwks,
+        summary="Public keys (RFC 7517)",
+        tag="Published",
+        access="anyone",
+    ),
+    Operation(
+        method="GET",
+        path="/healthz",
+        endpoint=read_health,
+        summary="The process is alive",
+        tag="Published",
+        access="anyone",
+    ),
+    Operation(
+        method="GET",
+        path="/readyz",
+        endpoint=read_readiness,
+        summary="Requests can be served",
+        tag="Published",
+        access="anyone",
+        responses={200: "Ready.", 503: "Redis cannot be reached."},
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        endpoint=read_metrics,
+        summary="Numbers for Prometheus",
+        tag="Published",
+        access="anyone",
+    ),
+)

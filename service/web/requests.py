@@ -1,0 +1,63 @@
+"""What happens around every request: its own correlation id, its line in the numbers, headers every answer carries."""
+
+import secrets
+import time
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+
+
+class Correlation:
+    """Pure ASGI: nothing is buffered, a client that goes away is felt at once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=secrets.token_hex(8))
+        started = time.perf_counter()
+        status = 500
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_on)
+        finally:
+            _count(scope, status)
+            log.debug(
+                "request",
+                route=_route(scope),
+                method=scope["method"],
+                status=status,
+                duration_ms=round((time.perf_counter() - started) * 1000, 2),
+            )
+
+
+def _count(scope: Scope, status: int) -> None:
+    resources: Any = scope.get("state", {}).get("resources")
+    if resources is not None:
+        known = scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "PATCH", "DELETE"} else "other"
+        resources.numbers.http_requests.labels(_route(scope), known, f"{status // 100}xx").inc()
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, never the path: paths hold ids, and strangers choose them."""
+    route = scope.get("route")
+    return getattr(route, "path", "unmatched")

@@ -1,0 +1,269 @@
+"""The environment, read once: what is taken, what is refused, and that nothing secret is ever told."""
+
+import ipaddress
+import os
+from pathlib import Path
+
+import pytest
+
+from service.settings import MIN_ADMIN_TOKEN_LENGTH, SECRETS, Settings, SettingsError, load_settings
+
+TOKEN = "an-administrators-token"
+PASSWORD = "pa55word"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith("LOGOUTD_"):
+            monkeypatch.delenv(name)
+
+
+def refused() -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    return str(caught.value)
+
+
+def test_an_empty_environment_has_the_documented_defaults() -> None:
+    settings = load_settings()
+
+    assert settings.public_url == ""
+    assert settings.signing_keys_file is None
+    assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:6379/0"
+    assert settings.queue_url == settings.redis_url.get_secret_value()
+    assert settings.allowed_private_networks == ()
+    assert (settings.host, settings.port) == ("0.0.0.0", 8000)
+    assert (settings.log_format, settings.log_level) == ("json", "info")
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert {name for name, field in Settings.model_fields.items() if not field.description} == set()
+
+
+def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "PUBLIC_URL": "https://logout.example.com/",
+        "ISSUER": "https://login.example.com/",
+        "SIGNING_KEYS_FILE": "/run/secrets/keys.json",
+        "REDIS_URL": "rediss://redis.example.com:6380/1",
+        "QUEUE_REDIS_URL": "unix:///run/redis.sock",
+        "ADMIN_TOKEN": TOKEN,
+        "ALLOWED_PRIVATE_NETWORKS": " 10.0.0.0/8, fd00::/8 ,",
+        "HOST": "127.0.0.1",
+        "PORT": "9000",
+        "LOG_FORMAT": "console",
+        "LOG_LEVEL": "debug",
+        "MAX_CONCURRENT_DELIVERIES": "7",
+        "PARTICIPATION_DAYS": "8",
+        "RECEIPT_DAYS": "9",
+    }
+    assert set(given) == {name.upper() for name in Settings.model_fields}
+    for name, value in given.items():
+        monkeypatch.setenv(f"LOGOUTD_{name}", value)
+
+    settings = load_settings()
+
+    assert settings.public_url == "https://logout.example.com/"
+    assert settings.base_url == "https://logout.example.com"
+    assert settings.token_issuer == "https://login.example.com/"
+    assert settings.signing_keys_file == Path("/run/secrets/keys.json")
+    assert settings.redis_url.get_secret_value() == "rediss://redis.example.com:6380/1"
+    assert settings.queue_url == "unix:///run/redis.sock"
+    assert settings.admin_token.get_secret_value() == TOKEN
+    assert settings.allowed_private_networks == (
+        ipaddress.ip_network("10.0.0.0/8"),
+        ipaddress.ip_network("fd00::/8"),
+    )
+    assert (settings.host, settings.port) == ("127.0.0.1", 9000)
+    assert (settings.log_format, settings.log_level) == ("console", "debug")
+    assert settings.max_concurrent_deliveries == 7
+    assert (settings.participation_days, settings.receipt_days) == (8, 9)
+
+
+def test_the_issuer_is_the_public_url_to_the_letter_unless_set() -> None:
+    assert load_settings(public_url="https://a.example/").token_issuer == "https://a.example/"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("LOGOUTD_PUBLIC_URI", "LOGOUTD_PUBLIC_URL"),
+        ("LOGOUTD_ADMIN_TOKEN_FILES", "LOGOUTD_ADMIN_TOKEN_FILE"),
+        ("LOGOUTD_SIGNING_KEY_FILE", "LOGOUTD_SIGNING_KEYS_FILE"),
+        ("LOGOUTD_ALLOWED_NETWORKS", "LOGOUTD_ALLOWED_PRIVATE_NETWORKS"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_suggests_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "what-it-was-set-to")
+
+    assert refused() == f"{name} is not a setting; did you mean {nearest}?"
+
+
+def test_an_unknown_name_like_no_other_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ", "1")
+
+    assert refused() == "LOGOUTD_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ is not a setting"
+
+
+def test_every_unknown_name_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_HOSTS", "x")
+    monkeypatch.setenv("LOGOUTD_PORTS", "y")
+
+    assert refused().count(" is not a setting") == 2
+
+
+def test_names_without_the_prefix_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere.example")
+
+    assert load_settings().port == 8000
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    value = TOKEN if name == "ADMIN_TOKEN" else f"redis://:{PASSWORD}@redis.example.com/0"
+    (tmp_path / "secret").write_text(f"{value}\n", encoding="utf-8")
+    monkeypatch.setenv(f"LOGOUTD_{name}_FILE", str(tmp_path / "secret"))
+
+    settings = load_settings()
+
+    assert getattr(settings, name.lower()).get_secret_value() == value
+    assert settings.summary()[name.lower()] == "set"
+
+
+def test_what_is_no_secret_has_no_file_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_PUBLIC_URL_FILE", "/run/url")
+
+    assert refused().startswith("LOGOUTD_PUBLIC_URL_FILE is not a setting")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_given_twice_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text("from-the-file", encoding="utf-8")
+    monkeypatch.setenv(f"LOGOUTD_{name}", "from-the-variable")
+    monkeypatch.setenv(f"LOGOUTD_{name}_FILE", str(tmp_path / "secret"))
+
+    told = refused()
+
+    assert told == f"LOGOUTD_{name} and LOGOUTD_{name}_FILE are both set; keep one"
+
+
+def test_a_secrets_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOGOUTD_ADMIN_TOKEN_FILE", str(tmp_path / "nothing"))
+
+    assert refused() == "LOGOUTD_ADMIN_TOKEN_FILE: the file cannot be read (FileNotFoundError)"
+
+
+def test_a_secrets_file_that_is_no_text_is_an_error_without_its_content(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(b"\xff\xfesecret")
+    monkeypatch.setenv("LOGOUTD_ADMIN_TOKEN_FILE", str(tmp_path / "secret"))
+
+    assert refused() == "LOGOUTD_ADMIN_TOKEN_FILE: the file cannot be read (UnicodeDecodeError)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "logout.example.com"),
+        ("PUBLIC_URL", "ftp://logout.example.com"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://logout.example.com/?tenant=1"),
+        ("ISSUER", "https://login.example.com/#top"),
+        ("REDIS_URL", f"http://:{PASSWORD}@redis.example.com"),
+        ("QUEUE_REDIS_URL", f"amqp://:{PASSWORD}@redis.example.com"),
+        ("ADMIN_TOKEN", "x" * (MIN_ADMIN_TOKEN_LENGTH - 1)),
+        ("ALLOWED_PRIVATE_NETWORKS", "10.0.0.0/8,10.0.0.0/33"),
+        ("ALLOWED_PRIVATE_NETWORKS", "10.0.0.1/8"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "http"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("MAX_CONCURRENT_DELIVERIES", "0"),
+        ("PARTICIPATION_DAYS", "0"),
+        ("RECEIPT_DAYS", "99999"),
+    ],
+)
+def test_a_value_out_of_bounds_is_an_error_that_names_the_variable_and_not_the_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"LOGOUTD_{name}", value)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    assert str(caught.value).startswith(f"LOGOUTD_{name}: ")
+    assert len(value) < 3 or value not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_an_administrators_token_of_the_least_length_is_taken() -> None:
+    token = "x" * MIN_ADMIN_TOKEN_LENGTH
+
+    assert load_settings(admin_token=token).admin_token.get_secret_value() == token
+
+
+def test_blanks_around_a_value_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_PUBLIC_URL", " https://logout.example.com ")
+
+    assert load_settings().public_url == "https://logout.example.com"
+
+
+def test_overrides_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_PORT", "9000")
+
+    assert load_settings(port=9001).port == 9001
+
+
+def test_settings_never_change() -> None:
+    settings = load_settings()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
+
+
+def test_require_names_every_setting_that_is_missing() -> None:
+    settings = load_settings(public_url="https://logout.example.com")
+
+    with pytest.raises(SettingsError, match=r"^not set: LOGOUTD_SIGNING_KEYS_FILE, LOGOUTD_ADMIN_TOKEN$"):
+        settings.require("public_url", "signing_keys_file", "admin_token")
+
+
+def test_require_is_content_with_what_is_set() -> None:
+    load_settings(public_url="https://logout.example.com", admin_token=TOKEN).require("public_url", "admin_token")
+
+
+def test_the_summary_tells_values_but_of_secrets_only_that_they_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_PUBLIC_URL", "https://logout.example.com")
+    monkeypatch.setenv("LOGOUTD_REDIS_URL", f"redis://:{PASSWORD}@redis.example.com")
+    monkeypatch.setenv("LOGOUTD_ADMIN_TOKEN", TOKEN)
+    monkeypatch.setenv("LOGOUTD_ALLOWED_PRIVATE_NETWORKS", "10.0.0.0/8,fd00::/8")
+
+    summary = load_settings().summary()
+
+    assert set(summary) == set(Settings.model_fields)
+    assert summary["public_url"] == "https://logout.example.com"
+    assert summary["allowed_private_networks"] == "10.0.0.0/8,fd00::/8"
+    assert summary["redis_url"] == "set"
+    assert summary["admin_token"] == "set"
+    assert summary["queue_redis_url"] == "default"
+    assert summary["port"] == "default"
+
+
+def test_no_secret_is_in_what_settings_look_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_REDIS_URL", f"redis://:{PASSWORD}@redis.example.com")
+    monkeypatch.setenv("LOGOUTD_QUEUE_REDIS_URL", f"redis://:{PASSWORD}@queue.example.com")
+    monkeypatch.setenv("LOGOUTD_ADMIN_TOKEN", TOKEN)
+
+    settings = load_settings()
+
+    for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert PASSWORD not in shown
+        assert TOKEN not in shown

@@ -1,0 +1,564 @@
+"""An identity provider's keys: what costs a fetch and what does not, whoever asks and whatever is down."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+
+from service.errors import InvalidRequest, Unavailable
+from service.outbound import Outbound, OutboundError
+from service.telemetry import Numbers
+from service.verify import issuer_keys
+from service.verify.issuer_keys import IssuerKeys
+from service.verify.key_set import MAX_KEYS_READ, MAX_KEYS_TRIED
+from tests.support import tokens
+from tests.support.clock import HandClock
+from tests.support.identity_provider import IdentityProvider
+
+
+def kids(found: Sequence[Key]) -> list[str | None]:
+    """Which keys these are: keys handed out carry no `kid`, so they are told apart by what they are."""
+    names = {
+        tokens.private_key(alg, number).thumbprint(): tokens.private_key(alg, number).kid
+        for alg in ("RS256", "PS256", "ES256", "EdDSA")
+        for number in (1, 2)
+    }
+    return [names[key.thumbprint()] for key in found]
+
+
+def published(kid: str, of: str = "ES256", **members: Any) -> dict[str, Any]:
+    return tokens.overridden({**tokens.public_jwk(tokens.private_key(of)), "kid": kid}, members)
+
+
+# What fits.
+
+
+async def test_a_kid_selects_the_key_of_that_name(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    found = await keys.candidates(idp.connection(), alg="ES256", kid="es256-1")
+    assert kids(found) == ["es256-1"]
+
+
+async def test_a_key_handed_out_is_public(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    for alg in ("RS256", "PS256", "ES256", "EdDSA"):
+        (key,) = await keys.candidates(idp.connection(), alg=alg, kid=None)
+        assert not key.is_private
+
+
+async def test_without_a_kid_every_key_that_fits_the_algorithm_is_a_candidate(
+    idp: IdentityProvider, keys: IssuerKeys
+) -> None:
+    idp.rotate(keep_published=True)
+    assert kids(await keys.candidates(idp.connection(), alg="EdDSA", kid=None)) == ["eddsa-1", "eddsa-2"]
+
+
+async def test_without_a_kid_no_more_than_eight_keys_are_tried(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.published = [published(f"k{number}") for number in range(20)]
+    found = await keys.candidates(idp.connection(), alg="ES256", kid=None)
+    assert len(found) == MAX_KEYS_TRIED == 8
+
+
+async def test_two_keys_of_one_kid_are_both_candidates(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.rotate(keep_published=True)
+    for each in idp.published:
+        assert isinstance(each, dict)
+        each["kid"] = "same"
+    found = await keys.candidates(idp.connection(), alg="ES256", kid="same")
+    assert kids(found) == ["es256-1", "es256-2"]
+
+
+async def test_an_rsa_key_without_alg_serves_both_rsa_algorithms(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.published = [published("any", of="RS256", alg=tokens.REMOVED)]
+    for alg in ("RS256", "PS256"):
+        assert len(await keys.candidates(idp.connection(), alg=alg, kid="any")) == 1
+
+
+@pytest.mark.parametrize(
+    ("members", "usable"),
+    [
+        ({}, True),
+        ({"use": tokens.REMOVED, "alg": tokens.REMOVED}, True),
+        ({"key_ops": ["verify"]}, True),
+        ({"key_ops": ["sign", "verify"], "use": tokens.REMOVED}, True),
+        ({"use": None, "key_ops": None, "alg": None}, True),
+        ({"x5c": 7, "x5u": "nowhere", "use": "sig"}, True),
+        ({"use": "enc"}, False),
+        ({"use": ["sig"]}, False),
+        ({"key_ops": ["encrypt"]}, False),
+        ({"key_ops": "verify"}, False),
+        ({"alg": "ES384"}, False),
+        ({"alg": "RS256"}, False),
+        ({"alg": ["ES256"]}, False),
+    ],
+)
+async def test_a_key_counts_only_for_what_it_says_it_is_for(
+    idp: IdentityProvider, keys: IssuerKeys, members: dict[str, Any], usable: bool
+) -> None:
+    idp.published = [published("k", **members)]
+    found = await keys.candidates(idp.connection(), alg="ES256", kid="k")
+    assert len(found) == usable
+
+
+async def test_the_new_name_of_eddsa_in_a_key_means_the_same(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.published = [published("k", of="EdDSA", alg="Ed25519")]
+    assert len(await keys.candidates(idp.connection(), alg="EdDSA", kid="k")) == 1
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256"])
+@pytest.mark.filterwarnings("ignore:Key size should be")
+async def test_an_rsa_key_under_2048_bits_is_no_key(idp: IdentityProvider, keys: IssuerKeys, alg: str) -> None:
+    idp.published = [tokens.public_jwk(RSAKey.generate_key(1024, {"kid": "short"}))]
+    assert await keys.candidates(idp.connection(), alg=alg, kid="short") == ()
+
+
+async def test_one_odd_key_spoils_nothing(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    ec, rsa = published("es256-1"), published("rs256-1", of="RS256")
+    odd: list[object] = [
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA", "kid": "es256-1"},
+        {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA", "kid": "es256-1"},
+        {"kty": "EC", "crv": ["P-256"], "kid": "es256-1"},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "es256-1"},
+        {"kty": "EC", "crv": "Ed25519", "x": "AA", "y": "AA", "kid": "es256-1"},
+        {"kty": "OKP", "crv": "X25519", "x": base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")},
+        {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
+        {"kid": "es256-1"},
+        {},
+        None,
+        "key",
+        ["kty", "RSA"],
+        OctKey.generate_key(256, {"kid": "es256-1"}).as_dict(private=True),
+        ec | {"x": 7},
+        ec | {"x": "not base64url!"},
+        ec | {"y": ec["x"]},
+        ec | {"kid": 7},
+        ec | {"kid": {}},
+        {"kty": "RSA", "kid": "rs256-1"},
+        rsa | {"n": 5},
+        rsa | {"n": "é"},
+        rsa | {"n": "A" * 100_000},
+        rsa | {"e": "AQ"},
+        rsa | {"e": ""},
+        rsa | {"kty": ["RSA"]},
+    ]
+    idp.published = [*odd, *idp.published]
+    connection = idp.connection()
+    assert kids(await keys.candidates(connection, alg="ES256", kid="es256-1")) == ["es256-1"]
+    assert kids(await keys.candidates(connection, alg="RS256", kid="rs256-1")) == ["rs256-1"]
+    assert kids(await keys.candidates(connection, alg="EdDSA", kid=None)) == ["eddsa-1"]
+    assert idp.fetches["keys"] == 1
+
+
+async def test_a_private_key_that_everybody_may_fetch_is_no_key(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.published = [tokens.private_key("ES256").as_dict(private=True)]
+    assert await keys.candidates(idp.connection(), alg="ES256", kid="es256-1") == ()
+
+
+async def test_only_the_first_hundred_keys_are_looked_at(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.published = [*[{"kty": "odd"}] * (MAX_KEYS_READ - 1), published("last"), published("beyond")]
+    assert len(await keys.candidates(idp.connection(), alg="ES256", kid="last")) == 1
+    assert await keys.candidates(idp.connection(), alg="ES256", kid="beyond") == ()
+
+
+# What costs a fetch.
+
+
+async def test_keys_are_fetched_once_and_remembered_for_ten_minutes(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    for _ in range(5):
+        await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+        clock.advance(119)
+    assert idp.fetches["keys"] == 1
+    clock.advance(6)
+    await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    assert idp.fetches["keys"] == 2
+
+
+async def test_a_key_that_was_withdrawn_is_believed_for_ten_minutes_at_most(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    idp.published = []
+    clock.advance(600)
+    assert await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1") == ()
+
+
+async def test_an_unknown_kid_fetches_again(idp: IdentityProvider, keys: IssuerKeys, clock: HandClock) -> None:
+    await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    idp.rotate()
+    clock.advance(30)
+    assert kids(await keys.candidates(idp.connection(), alg="RS256", kid="rs256-2")) == ["rs256-2"]
+    assert idp.fetches["keys"] == 2
+
+
+async def test_a_token_without_kid_whose_algorithm_no_key_fits_fetches_again(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    idp.published = [published("k")]
+    await keys.candidates(idp.connection(), alg="ES256", kid=None)
+    idp.rotate()
+    clock.advance(30)
+    assert kids(await keys.candidates(idp.connection(), alg="EdDSA", kid=None)) == ["eddsa-2"]
+
+
+async def test_a_flood_of_random_kids_costs_one_fetch_per_cool_down_and_evicts_nothing(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    for number in range(2000):  # over 200 s: six cool-downs
+        clock.advance(0.1)
+        assert await keys.candidates(connection, alg="RS256", kid=f"random-{number}") == ()
+    assert idp.fetches["keys"] == 7
+    assert kids(await keys.candidates(connection, alg="RS256", kid="rs256-1")) == ["rs256-1"]
+    assert idp.fetches["keys"] == 7
+
+
+async def test_a_kid_known_to_be_unknown_costs_no_fetch_for_five_minutes(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    clock.advance(30)
+    await keys.candidates(connection, alg="RS256", kid="nobody")
+    assert idp.fetches["keys"] == 2
+    for _ in range(5):
+        clock.advance(59)
+        assert await keys.candidates(connection, alg="RS256", kid="nobody") == ()
+    assert idp.fetches["keys"] == 2
+    clock.advance(5)
+    assert await keys.candidates(connection, alg="RS256", kid="nobody") == ()
+    assert idp.fetches["keys"] == 3
+
+
+async def test_a_kid_known_to_be_unknown_is_found_once_any_fetch_brings_it(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    clock.advance(30)
+    assert await keys.candidates(connection, alg="RS256", kid="rs256-2") == ()
+    idp.rotate(keep_published=True)
+    clock.advance(30)
+    await keys.candidates(connection, alg="RS256", kid="somebody")
+    assert kids(await keys.candidates(connection, alg="RS256", kid="rs256-2")) == ["rs256-2"]
+
+
+async def test_unknown_kids_are_remembered_in_bounded_number(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "MAX_UNKNOWN_KIDS", 2)
+    connection = idp.connection()
+    for number in range(3):
+        await keys.candidates(connection, alg="RS256", kid=f"random-{number}")
+        clock.advance(30)
+        await keys.candidates(connection, alg="RS256", kid=f"random-{number}")
+    before = idp.fetches["keys"]
+    clock.advance(30)
+    await keys.candidates(connection, alg="RS256", kid="random-2")
+    assert idp.fetches["keys"] == before
+    await keys.candidates(connection, alg="RS256", kid="random-0")
+    assert idp.fetches["keys"] == before + 1
+
+
+async def test_a_kid_that_no_encoding_can_hold_is_merely_unknown(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    assert await keys.candidates(idp.connection(), alg="RS256", kid="\ud800") == ()
+
+
+async def test_the_cool_down_holds_for_an_empty_set(idp: IdentityProvider, keys: IssuerKeys, clock: HandClock) -> None:
+    idp.published = []
+    for _ in range(10):
+        assert await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1") == ()
+        clock.advance(2.9)
+    assert idp.fetches["keys"] == 1
+
+
+async def test_the_cool_down_starts_at_the_attempt_and_holds_after_a_failure(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    idp.broken = {"keys"}
+    idp.hang("keys")
+    first = asyncio.create_task(keys.candidates(idp.connection(), alg="RS256", kid="rs256-1"))
+    await idp.fetched("keys", 1)
+    clock.advance(20)  # the attempt takes 20 s
+    idp.resume()
+    with pytest.raises(Unavailable):
+        await first
+    clock.advance(9)
+    with pytest.raises(Unavailable):
+        await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    assert idp.fetches["keys"] == 1
+    idp.broken = set()
+    clock.advance(1)
+    assert len(await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")) == 1
+    assert idp.fetches["keys"] == 2
+
+
+async def test_a_signature_no_key_fits_fetches_again_where_the_token_names_none(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid=None)
+    idp.rotate()
+    assert await keys.candidates_after_bad_signature(connection, alg="RS256") == ()
+    assert idp.fetches["keys"] == 1
+    clock.advance(30)
+    assert kids(await keys.candidates_after_bad_signature(connection, alg="RS256")) == ["rs256-2"]
+    assert await keys.candidates_after_bad_signature(connection, alg="RS256") == ()
+    assert idp.fetches["keys"] == 2
+
+
+async def test_a_clock_set_back_does_not_keep_keys_for_ever(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    idp.rotate()
+    clock.advance(-86_400)
+    assert kids(await keys.candidates(idp.connection(), alg="RS256", kid="rs256-2")) == ["rs256-2"]
+
+
+# Who shares a fetch.
+
+
+async def test_callers_at_once_share_one_fetch(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.hang("keys")
+    callers = [asyncio.create_task(keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")) for _ in range(50)]
+    await idp.fetched("keys", 1)
+    idp.resume()
+    assert all(kids(found) == ["rs256-1"] for found in await asyncio.gather(*callers))
+    assert idp.fetches["keys"] == 1
+
+
+async def test_a_caller_that_gives_up_does_not_end_the_fetch_of_the_others(
+    idp: IdentityProvider, keys: IssuerKeys
+) -> None:
+    idp.hang("keys")
+    impatient = asyncio.create_task(keys.candidates(idp.connection(), alg="RS256", kid="rs256-1"))
+    patient = asyncio.create_task(keys.candidates(idp.connection(), alg="RS256", kid="rs256-1"))
+    await idp.fetched("keys", 1)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    idp.resume()
+    assert kids(await patient) == ["rs256-1"]
+    assert idp.fetches["keys"] == 1
+
+
+async def test_a_fetch_all_callers_gave_up_on_still_serves_the_next(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.hang("keys")
+    impatient = asyncio.create_task(keys.candidates(idp.connection(), alg="RS256", kid="rs256-1"))
+    await idp.fetched("keys", 1)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    idp.resume()
+    assert kids(await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")) == ["rs256-1"]
+    assert idp.fetches["keys"] == 1
+
+
+async def test_a_fetch_that_began_before_the_token_came_does_not_prove_its_kid_unknown(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    clock.advance(30)
+    idp.bodies["keys"] = b'{"keys":[]}'
+    idp.hang("keys")
+    earlier = asyncio.create_task(keys.candidates(connection, alg="RS256", kid="nobody"))
+    await idp.fetched("keys", 2)
+    later = asyncio.create_task(keys.candidates(connection, alg="RS256", kid="rs256-2"))
+    await asyncio.sleep(0)
+    idp.resume()
+    assert not any(await asyncio.gather(earlier, later))
+    del idp.bodies["keys"]
+    idp.rotate()
+    clock.advance(30)
+    assert kids(await keys.candidates(connection, alg="RS256", kid="rs256-2")) == ["rs256-2"]
+
+
+async def test_connections_with_the_same_source_share_its_keys_and_others_do_not(
+    outbound: Outbound, idp: IdentityProvider, keys: IssuerKeys
+) -> None:
+    async with IdentityProvider.running(numbers_from=2) as other:
+        await keys.candidates(idp.connection(id="con_one"), alg="RS256", kid="rs256-1")
+        await keys.candidates(idp.connection(id="con_two"), alg="RS256", kid="rs256-1")
+        assert idp.fetches["keys"] == 1
+        assert await keys.candidates(other.connection(), alg="RS256", kid="rs256-1") == ()
+        assert kids(await keys.candidates(other.connection(), alg="RS256", kid="rs256-2")) == ["rs256-2"]
+        assert (idp.fetches["keys"], other.fetches["keys"]) == (1, 1)
+
+
+async def test_sources_are_remembered_in_bounded_number_and_the_least_used_goes(
+    idp: IdentityProvider, keys: IssuerKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "MAX_SOURCES", 2)
+    one, two, three = (idp.connection(jwks_uri=f"{idp.base_url}/{number}/oauth2/v1/keys") for number in range(3))
+    for connection in (one, two, one, three, one):
+        assert len(await keys.candidates(connection, alg="RS256", kid="rs256-1")) == 1
+    assert idp.fetches["keys"] == 3
+    await keys.candidates(two, alg="RS256", kid="rs256-1")
+    assert idp.fetches["keys"] == 4
+
+
+# What an outage does.
+
+
+async def test_without_any_keys_an_outage_is_unavailable_and_says_when_to_try_again(
+    idp: IdentityProvider, keys: IssuerKeys, numbers: Numbers
+) -> None:
+    idp.broken = {"keys"}
+    with pytest.raises(Unavailable) as refused:
+        await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    assert refused.value.retry_after == 30
+    assert idp.origin not in str(refused.value)
+    assert numbers.registry.get_sample_value("logoutd_jwks_fetches_total", {"outcome": "failed"}) == 1
+
+
+async def test_keys_fetched_earlier_serve_on_through_an_outage_for_a_day(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    idp.broken = {"keys"}
+    clock.advance(86_399)
+    assert kids(await keys.candidates(connection, alg="RS256", kid="rs256-1")) == ["rs256-1"]
+    clock.advance(1)
+    with pytest.raises(Unavailable):
+        await keys.candidates(connection, alg="RS256", kid="rs256-1")
+
+
+async def test_during_an_outage_known_keys_are_served_at_once_and_the_fetch_goes_on_beside(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    idp.broken = {"keys"}
+    clock.advance(600)
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    idp.broken = set()
+    idp.rotate(keep_published=True)
+    idp.hang("keys")
+    clock.advance(30)
+    assert kids(await keys.candidates(connection, alg="RS256", kid="rs256-1")) == ["rs256-1"]
+    await idp.fetched("keys", 3)
+    waiting = asyncio.create_task(keys.candidates(connection, alg="RS256", kid="rs256-2"))
+    idp.resume()
+    assert kids(await waiting) == ["rs256-2"]
+    assert idp.fetches["keys"] == 3
+
+
+async def test_an_unknown_kid_during_an_outage_is_unavailable_and_not_a_wrong_credential(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock
+) -> None:
+    connection = idp.connection()
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    idp.broken = {"keys"}
+    clock.advance(30)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await keys.candidates(connection, alg="RS256", kid="rs256-2")
+    assert idp.fetches["keys"] == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"[]", b"{}", b'{"keys":{}}', b'{"keys":null}', b'{"keys":[' + b" " * 300_000 + b"]}", b""],
+)
+async def test_an_answer_that_is_no_key_set_is_a_failed_fetch_and_withdraws_nothing(
+    idp: IdentityProvider, keys: IssuerKeys, clock: HandClock, body: bytes
+) -> None:
+    await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    idp.bodies["keys"] = body
+    clock.advance(600)
+    assert kids(await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")) == ["rs256-1"]
+    assert idp.fetches["keys"] == 2
+
+
+# Issuers configured without `jwks_uri`.
+
+
+async def test_without_jwks_uri_the_issuers_discovery_document_tells_where_the_keys_are(
+    idp: IdentityProvider, keys: IssuerKeys
+) -> None:
+    idp.discovery_overrides = {"authorization_endpoint": tokens.REMOVED}
+    connection = idp.connection(jwks_uri=None)
+    assert kids(await keys.candidates(connection, alg="RS256", kid="rs256-1")) == ["rs256-1"]
+    await keys.candidates(connection, alg="RS256", kid="rs256-1")
+    assert idp.fetches == {"discovery": 1, "keys": 1}
+
+
+@pytest.mark.parametrize("ending", ["/", "x"])
+async def test_a_discovery_document_of_another_issuer_gives_no_keys(
+    idp: IdentityProvider, keys: IssuerKeys, ending: str
+) -> None:
+    idp.discovery_overrides = {"issuer": idp.issuer + ending}
+    with pytest.raises(Unavailable):
+        await keys.candidates(idp.connection(jwks_uri=None), alg="RS256", kid="rs256-1")
+    assert idp.fetches["keys"] == 0
+
+
+async def test_two_spellings_of_one_issuer_do_not_share_keys(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    await keys.candidates(idp.connection(jwks_uri=None), alg="RS256", kid="rs256-1")
+    with pytest.raises(Unavailable):
+        await keys.candidates(idp.connection(jwks_uri=None, issuer=idp.issuer + "/"), alg="RS256", kid="rs256-1")
+
+
+# What an administrator asks.
+
+
+async def test_priming_tells_how_many_keys_can_check_the_connections_signatures(
+    idp: IdentityProvider, keys: IssuerKeys
+) -> None:
+    idp.published = [*idp.published, {"kty": "AKP"}]
+    assert await keys.prime(idp.connection()) == 4
+    assert await keys.prime(idp.connection(id_token_signed_response_alg="ES256")) == 1
+    await keys.candidates(idp.connection(), alg="RS256", kid="rs256-1")
+    assert idp.fetches["keys"] == 2
+
+
+async def test_priming_fetches_even_while_the_cool_down_lasts(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.broken = {"keys"}
+    with pytest.raises(OutboundError, match="500"):
+        await keys.prime(idp.connection())
+    idp.broken = set()
+    assert await keys.prime(idp.connection()) == 4
+
+
+async def test_priming_waits_for_a_fetch_under_way_and_then_makes_its_own(
+    idp: IdentityProvider, keys: IssuerKeys
+) -> None:
+    idp.hang("keys")
+    earlier = asyncio.create_task(keys.candidates(idp.connection(), alg="RS256", kid="rs256-1"))
+    await idp.fetched("keys", 1)
+    priming = asyncio.create_task(keys.prime(idp.connection()))
+    await asyncio.sleep(0)
+    idp.resume()
+    assert await priming == 4
+    assert kids(await earlier) == ["rs256-1"]
+    assert idp.fetches["keys"] == 2
+
+
+async def test_priming_says_when_what_is_there_is_no_key_set(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.bodies["keys"] = b'{"keys":7}'
+    with pytest.raises(InvalidRequest, match="JWK Set"):
+        await keys.prime(idp.connection())
+
+
+async def test_closing_ends_the_fetches_under_way(idp: IdentityProvider, keys: IssuerKeys) -> None:
+    idp.hang("keys")
+    caller = asyncio.create_task(keys.candidates(idp.connection(), alg="RS256", kid="rs256-1"))
+    await idp.fetched("keys", 1)
+    await keys.close()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+
+@pytest.mark.parametrize("key", [ECKey.generate_key("P-384"), OKPKey.generate_key("Ed448")])
+async def test_a_curve_none_of_our_algorithms_uses_is_no_key(
+    idp: IdentityProvider, keys: IssuerKeys, key: ECKey | OKPKey
+) -> None:
+    idp.published = [tokens.public_jwk(key)]
+    for alg in ("RS256", "PS256", "ES256", "EdDSA"):
+        assert await keys.candidates(idp.connection(), alg=alg, kid=None) == ()

@@ -1,0 +1,1 @@
+"""The second process. The path of a revocation, begun in `service`, continues here: revoke -> notify."""

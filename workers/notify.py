@@ -1,0 +1,246 @@
+"""STEP 5. Tell the applications: mint, send, record, try again or give up.
+
+A delivery is one worker's while its lease lasts. Whatever becomes of that worker, the due index brings the delivery up
+again: telling twice is allowed, telling nobody is not.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from service.domain.application import Application
+from service.domain.clock import Clock
+from service.domain.delivery import MAX_ATTEMPTS_SHOWN, OPEN, Attempt, Delivery
+from service.domain.revocation import Revocation
+from service.errors import Unavailable
+from service.keys.ring import KeyRing
+from service.outbound import Outbound
+from service.store.applications import Applications
+from service.store.deliveries import Deliveries
+from service.store.people import People
+from service.store.revocations import Revocations
+from service.store.schedule import Schedule
+from service.store.statistics import Statistics
+from service.telemetry import get_logger
+from workers.backoff import next_attempt_ms
+from workers.logout_token import mint_logout_token
+from workers.outbound import Outcome, post_logout_token
+from workers.slots import PATIENCE_S, NoSlotError, Slots
+
+log = get_logger(__name__)
+
+LEASE_MS: Final = 20_000
+"""How long a claimed delivery is one worker's, in milliseconds: the wait for a slot, the attempt, and time to write."""
+
+ATTEMPT_S: Final = 5.0
+"""The total deadline of one attempt, in seconds (`service.outbound`)."""
+
+JOB_PATIENCE_S: Final = 0.25
+"""How long a job waits for its attempts, in seconds. Slower ones go on without it: a job's place is for the next
+revocation, whose applications must not wait for a stranger."""
+
+MAX_RUNNING: Final = 2000
+"""Attempts under way or waiting in one process; jobs wait beyond that, so that memory has a bound."""
+
+PUT_OFF_MS: Final = 1000
+"""How much later a delivery is tried whose application had no slot, in milliseconds, and up to twice that."""
+
+if LEASE_MS <= (PATIENCE_S + ATTEMPT_S) * 1000 + 2000:
+    raise RuntimeError("a lease must outlast the longest attempt, or two workers would send at once")
+
+
+@dataclass(kw_only=True)
+class Notifier:
+    """What telling takes; one per worker process."""
+
+    issuer: str
+    clock: Clock
+    key_ring: KeyRing
+    outbound: Outbound
+    applications: Applications
+    people: People
+    revocations: Revocations
+    deliveries: Deliveries
+    schedule: Schedule
+    statistics: Statistics
+    slots: Slots
+    _signers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def deliver(self, revocation: Revocation, delivery_ids: Sequence[str] = ()) -> None:
+        """Try what is open and due of one revocation: all of it, or what is named. Returns before slow attempts end."""
+        while len(self._running) >= MAX_RUNNING:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        now_ms = self.clock.now_ms()
+        lease_until_ms = now_ms + LEASE_MS
+        claimed = await self.deliveries.claim(
+            revocation.revocation_id, delivery_ids, now_ms=now_ms, lease_until_ms=lease_until_ms
+        )
+        if delivery_ids and len(claimed) < len(delivery_ids):
+            taken = {each.delivery_id for each in claimed}
+            await self._tidy_schedule(revocation, [each for each in delivery_ids if each not in taken])
+        applications = await self.applications.get_many(each.client_id for each in claimed)
+        tasks = [
+            asyncio.create_task(self._see_to(each, applications.get(each.client_id), revocation, lease_until_ms))
+            for each in claimed
+        ]
+        self._running.update(tasks)
+        for task in tasks:
+            task.add_done_callback(self._running.discard)
+        if tasks:
+            await asyncio.wait(tasks, timeout=JOB_PATIENCE_S)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let attempts under way end; those that do not are dropped, and found again when their leases run out."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._signers.shutdown(wait=False)
+
+    async def _see_to(
+        self, delivery: Delivery, application: Application | None, revocation: Revocation, lease_until_ms: int
+    ) -> None:
+        try:
+            tried = await self._try(delivery, application)
+            await self._settle(delivery, tried, revocation, lease_until_ms)
+        except Unavailable as error:
+            # Nothing could be written: the lease runs out and the due index brings it up again.
+            log.warning("delivery.not_recorded", delivery_id=delivery.delivery_id, error=str(error))
+        except Exception:  # a fault in one delivery must not end the task group of a worker
+            log.exception("delivery.fault", delivery_id=delivery.delivery_id)
+
+    async def _try(self, delivery: Delivery, application: Application | None) -> Delivery:
+        """The delivery after one attempt, or after finding that there is nobody to attempt."""
+        if application is None:
+            return replace(delivery, state="skipped", reason="client_deleted", next_attempt_at_ms=None)
+        if application.backchannel_logout_uri is None:
+            return replace(delivery, state="skipped", reason="no_logout_uri", next_attempt_at_ms=None)
+        try:
+            async with self.slots.of(delivery.client_id):
+                at_ms = self.clock.now_ms()
+                outcome = await self._attempt(delivery, application, application.backchannel_logout_uri)
+        except NoSlotError:
+            put_off = PUT_OFF_MS * (1 + random.random())  # noqa: S311  # spreads load, keeps no secret
+            return replace(delivery, next_attempt_at_ms=self.clock.now_ms() + int(put_off))
+        return self._after(delivery, outcome, at_ms)
+
+    async def _attempt(self, delivery: Delivery, application: Application, uri: str) -> Outcome:
+        loop = asyncio.get_running_loop()
+        try:
+            token = await loop.run_in_executor(
+                self._signers,
+                lambda: mint_logout_token(
+                    delivery,
+                    key_ring=self.key_ring,
+                    algorithm=application.id_token_signed_response_alg,
+                    issuer=self.issuer,
+                    now_s=self.clock.now_ms() // 1000,
+                ),
+            )
+        except KeyError:
+            return Outcome(status=None, error="no_signing_key", verdict="try_later", retry_after_s=None, duration_ms=0)
+        return await post_logout_token(self.outbound, uri=uri, token=token, clock=self.clock)
+
+    def _after(self, delivery: Delivery, outcome: Outcome, at_ms: int) -> Delivery:
+        attempt = Attempt(at_ms=at_ms, duration_ms=outcome.duration_ms, status=outcome.status, error=outcome.error)
+        tried = replace(
+            delivery,
+            attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS_SHOWN:],
+            attempt_count=delivery.attempt_count + 1,
+            first_attempt_at_ms=delivery.first_attempt_at_ms or at_ms,
+            next_attempt_at_ms=None,
+        )
+        if outcome.verdict == "delivered":
+            return replace(tried, state="delivered", reason=None)
+        if outcome.verdict == "rejected":
+            return replace(tried, state="dead", reason=outcome.error)
+        due_ms = next_attempt_ms(
+            attempt_count=tried.attempt_count,
+            first_attempt_ms=tried.first_attempt_at_ms or at_ms,
+            now_ms=self.clock.now_ms(),
+            retry_after_s=outcome.retry_after_s,
+            random=random.random,
+        )
+        if due_ms is None:
+            return replace(tried, state="dead", reason="gave_up")
+        return replace(tried, state="retrying", next_attempt_at_ms=due_ms)
+
+    async def _settle(self, before: Delivery, after: Delivery, revocation: Revocation, lease_until_ms: int) -> None:
+        """Write down what came of it. The record first, then the hints that follow from it: a crash between leaves an
+        entry too many in the due index, never one too few."""
+        now_ms = self.clock.now_ms()
+        state = await self.deliveries.settle(after, lease_until_ms=lease_until_ms, now_ms=now_ms)
+        self._tell(before, after, revocation, lost=state == "lost")
+        if state == "lost":
+            return
+        closed = after.state not in OPEN
+        finished = closed and state in {"completed", "incomplete"}
+        if finished:
+            await self.revocations.close(revocation.revocation_id)
+        if closed:
+            await self.schedule.done([after.delivery_id])
+        elif after.next_attempt_at_ms is not None:
+            await self.schedule.look_at([after.delivery_id], at_ms=after.next_attempt_at_ms)
+        attempted = after.attempt_count > before.attempt_count
+        await self.statistics.count(
+            deliveries=[after.state] if closed else [],
+            attempts=[_result(after.attempts[-1])] if attempted else [],
+            told_s=[(now_ms - revocation.accepted_at_ms) / 1000] if finished else [],
+        )
+        if after.state == "delivered":
+            await self.people.forget_participation(
+                after.user_id,
+                revocation.revocation_id,
+                [(after.client_id, after.sub, after.sid)],
+                one_session=revocation.session_id is not None,
+            )
+
+    def _tell(self, before: Delivery, after: Delivery, revocation: Revocation, *, lost: bool) -> None:
+        """One rich line per attempt: everything a person would ask for."""
+        if after.attempt_count == before.attempt_count:
+            log.info(
+                "delivery.put_off" if after.state in OPEN else "delivery.skipped",
+                revocation_id=revocation.revocation_id,
+                delivery_id=after.delivery_id,
+                client_id=after.client_id,
+                reason=after.reason or "no_slot",
+            )
+            return
+        latest = after.attempts[-1]
+        log.info(
+            "delivery.attempted",
+            revocation_id=revocation.revocation_id,
+            delivery_id=after.delivery_id,
+            client_id=after.client_id,
+            attempt=after.attempt_count,
+            state=after.state,
+            reason=after.reason,
+            status=latest.status,
+            error=latest.error,
+            duration_ms=latest.duration_ms,
+            since_accepted_ms=latest.at_ms + latest.duration_ms - revocation.accepted_at_ms,
+            next_attempt_in_ms=(
+                None if after.next_attempt_at_ms is None else after.next_attempt_at_ms - self.clock.now_ms()
+            ),
+            recorded=not lost,
+        )
+
+    async def _tidy_schedule(self, revocation: Revocation, unclaimed: Sequence[str]) -> None:
+        """Named deliveries that are not to be tried now: drop finished ones from the due index, put the others right."""
+        every = {each.delivery_id: each for each in await self.deliveries.of_revocation(revocation.revocation_id)}
+        finished = [name for name in unclaimed if name not in every or every[name].state not in OPEN]
+        await self.schedule.done(finished)
+        for name in unclaimed:
+            due_ms = every[name].next_attempt_at_ms if name in every and name not in finished else None
+            if due_ms is not None and due_ms > self.clock.now_ms():
+                await self.schedule.look_at([name], at_ms=due_ms)
+
+
+def _result(attempt: Attempt) -> str:
+    """An attempt as it is counted: few values, none of a stranger's choosing."""
+    return f"{attempt.status // 100}xx" if attempt.status is not None else attempt.error or "error"

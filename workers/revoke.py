@@ -1,0 +1,193 @@
+"""STEP 4. A revocation is in force already; here it is worked off.
+
+1. complete     cut off what a crash left undone
+2. snapshot     who may hold a session, and how many sessions and tokens are ended: before anything is deleted, for what
+                is deleted cannot be told
+3. plan         write that down, once, one delivery per application concerned
+4. forget       delete the dead tokens
+5. tell         the first attempts, at once and all together (`workers.notify`)
+
+Every step finds out what is left to do, so the whole may run any number of times.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from service.accept import cut_off
+from service.domain.application import Application
+from service.domain.clock import Clock
+from service.domain.delivery import OPEN, Delivery
+from service.domain.identifiers import delivery_id_for
+from service.domain.revocation import Revocation
+from service.store.applications import Applications
+from service.store.deliveries import Deliveries
+from service.store.people import People, Snapshot, Target
+from service.store.revocations import Revocations
+from service.store.schedule import Schedule
+from service.store.statistics import Statistics
+from service.telemetry import get_logger
+from workers.notify import LEASE_MS, Notifier
+
+log = get_logger(__name__)
+
+MISSING_MS: Final = 600_000
+"""How long a due entry without a record is kept, in milliseconds: its record may be about to be written."""
+
+LOOK_AGAIN_MS: Final = 60_000
+"""When such an entry is looked at again, in milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revoker:
+    """What working a revocation off takes."""
+
+    clock: Clock
+    applications: Applications
+    people: People
+    revocations: Revocations
+    deliveries: Deliveries
+    schedule: Schedule
+    statistics: Statistics
+    notifier: Notifier
+
+    async def revoke(self, revocation_id: str) -> None:
+        """Work one revocation off, as far as it can be now."""
+        revocation = await self.revocations.get(revocation_id)
+        if revocation is None:
+            await self._set_aside(revocation_id)
+            return
+        if revocation.state in {"completed", "incomplete"}:
+            await self.revocations.close(revocation_id)
+            return
+        if revocation.revoked_at_ms is None:
+            await self._complete(revocation)
+        snapshots = await self._snapshot(revocation)
+        planned = await self._plan(revocation, snapshots)
+        still_open = [each.delivery_id for each in planned if each.state in OPEN]
+        # Their own entries first, then the revocation's may go: at no moment is the work in no index.
+        await self.schedule.look_at(still_open, at_ms=self.clock.now_ms() + LEASE_MS)
+        await asyncio.gather(
+            self._forget(revocation, snapshots),
+            self.notifier.deliver(revocation) if still_open else _nothing(),
+        )
+        if still_open:
+            await self.schedule.done([revocation_id])
+        else:
+            await self.revocations.close(revocation_id)
+
+    async def _complete(self, revocation: Revocation) -> None:
+        now_ms = self.clock.now_ms()
+        log.warning("revocation.completed_late", revocation_id=revocation.revocation_id)
+        for user_id in revocation.user_ids:
+            await cut_off(
+                self.people,
+                user_id,
+                revocation.session_id,
+                revocation.revocation_id,
+                now_ms=now_ms,
+                accepted_at_ms=revocation.accepted_at_ms,
+                late=True,
+            )
+        await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms)
+
+    async def _snapshot(self, revocation: Revocation) -> dict[str, Snapshot]:
+        found = await asyncio.gather(
+            *(
+                self.people.snapshot(
+                    user_id,
+                    revocation.revocation_id,
+                    now_ms=revocation.accepted_at_ms,
+                    session_id=revocation.session_id,
+                )
+                for user_id in revocation.user_ids
+            )
+        )
+        pairs = zip(revocation.user_ids, found, strict=True)
+        return {user_id: snapshot for user_id, snapshot in pairs if snapshot is not None}
+
+    async def _plan(self, revocation: Revocation, snapshots: dict[str, Snapshot]) -> Sequence[Delivery]:
+        if revocation.state != "accepted":
+            return await self.deliveries.of_revocation(revocation.revocation_id)
+        wanted = {target.client_id for snapshot in snapshots.values() for target in snapshot.targets}
+        applications = await self.applications.get_many(wanted)
+        planned = [
+            delivery
+            for user_id, snapshot in snapshots.items()
+            for delivery in plan_deliveries(revocation, user_id, snapshot.targets, applications)
+        ]
+        sessions = [each for snapshot in snapshots.values() for each in snapshot.sessions]
+        await self.revocations.plan(
+            revocation,
+            planned,
+            sessions_ended=sum(each.active for each in sessions),
+            refresh_tokens_revoked=sum(each.live_tokens for each in sessions),
+            now_ms=self.clock.now_ms(),
+        )
+        await self.statistics.count(
+            deliveries=[each.state for each in planned if each.state not in OPEN], attempts=[], told_s=[]
+        )
+        log.info(
+            "revocation.planned",
+            revocation_id=revocation.revocation_id,
+            deliveries=len(planned),
+            skipped=sum(each.state == "skipped" for each in planned),
+            sessions_ended=sum(each.active for each in sessions),
+            refresh_tokens_revoked=sum(each.live_tokens for each in sessions),
+        )
+        # What another worker may have planned meanwhile is the plan.
+        return await self.deliveries.of_revocation(revocation.revocation_id)
+
+    async def _forget(self, revocation: Revocation, snapshots: dict[str, Snapshot]) -> None:
+        ended_at_ms = revocation.revoked_at_ms or revocation.accepted_at_ms
+        for user_id, snapshot in snapshots.items():
+            await self.people.forget(user_id, revocation.revocation_id, snapshot.sessions, ended_at_ms=ended_at_ms)
+
+    async def _set_aside(self, revocation_id: str) -> None:
+        """A due entry without a record: it was about to be written when its process died, or its receipt has expired."""
+        opened_ms = await self.schedule.opened_at(revocation_id)
+        now_ms = self.clock.now_ms()
+        if opened_ms is not None and now_ms - opened_ms < MISSING_MS:
+            await self.schedule.look_at([revocation_id], at_ms=now_ms + LOOK_AGAIN_MS)
+        else:
+            await self.revocations.close(revocation_id)
+
+
+def plan_deliveries(
+    revocation: Revocation, user_id: str, targets: Iterable[Target], applications: dict[str, Application]
+) -> list[Delivery]:
+    """What one revocation owes on behalf of one person (contract: subject-wide and session-scoped logout tokens).
+
+    Person-wide: one sub-only token per application, or one per known `sid` where it requires that. One session: `sub`
+    and `sid` to each application in it. An application that cannot be told is a row of its own, with the reason.
+    """
+    planned: dict[str, Delivery] = {}
+    for target in sorted(targets, key=lambda each: (each.client_id, each.sub, each.sid)):
+        application = applications.get(target.client_id)
+        by_sid = revocation.session_id is not None or (
+            application is not None and application.backchannel_logout_session_required
+        )
+        sid = target.sid if by_sid else None
+        delivery_id = delivery_id_for(revocation.revocation_id, target.client_id, target.sub, sid)
+        reason = (
+            "client_deleted"
+            if application is None
+            else "no_logout_uri"
+            if application.backchannel_logout_uri is None
+            else None
+        )
+        planned[delivery_id] = Delivery(
+            delivery_id=delivery_id,
+            user_id=user_id,
+            client_id=target.client_id,
+            sub=target.sub,
+            sid=sid,
+            state="pending" if reason is None else "skipped",
+            reason=reason,
+        )
+    return list(planned.values())
+
+
+async def _nothing() -> None:
+    """Nobody is to be told."""

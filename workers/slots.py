@@ -1,0 +1,60 @@
+"""How many attempts run at once, in all and per application: a slow one fills its own share and nobody else's."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+PER_CLIENT: Final = 32
+"""Attempts to one application under way at once. One that hangs keeps these busy for a deadline each, and no more."""
+
+MAX_WAITING: Final = 256
+"""Attempts that may wait for a slot of one application; further ones are put off at once."""
+
+PATIENCE_S: Final = 8.0
+"""How long an attempt waits for a slot before it is put off, in seconds. It holds its lease meanwhile."""
+
+
+class NoSlotError(Exception):
+    """The application is busy with others of our attempts; try a little later. Nothing was sent."""
+
+
+class Slots:
+    """Slots of one worker process. `total`: attempts under way at once to all applications together."""
+
+    def __init__(self, total: int) -> None:
+        self._all = asyncio.Semaphore(total)
+        self._clients: dict[str, _Client] = {}
+
+    @asynccontextmanager
+    async def of(self, client_id: str) -> AsyncGenerator[None]:
+        """Hold a slot of this application and one of all. Raises NoSlotError.
+
+        The application's own comes first: who waits for a busy application must not hold what others could use.
+        """
+        client = self._clients.setdefault(client_id, _Client())
+        if client.users >= PER_CLIENT + MAX_WAITING:
+            raise NoSlotError
+        client.users += 1
+        try:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await client.slots.acquire()
+            except TimeoutError:
+                raise NoSlotError from None
+            try:
+                async with self._all:
+                    yield
+            finally:
+                client.slots.release()
+        finally:
+            client.users -= 1
+            if client.users == 0:
+                del self._clients[client_id]
+
+
+class _Client:
+    def __init__(self) -> None:
+        self.slots = asyncio.Semaphore(PER_CLIENT)
+        self.users = 0
+        """Attempts that hold a slot or wait for one."""

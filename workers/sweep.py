@@ -1,0 +1,55 @@
+"""What was recorded is never forgotten: due retries, lost jobs and half-finished work are put back on the queue."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+from service.domain.clock import Clock
+from service.domain.identifiers import revocation_id_of
+from service.jobs import Queue
+from service.store.revocations import Revocations
+from service.store.schedule import Schedule
+
+BATCH: Final = 200
+"""Entries taken at once."""
+
+HIDDEN_MS: Final = 20_000
+"""How long a taken entry is left to the job queued for it, in milliseconds; then it comes up again."""
+
+HEAL_AFTER_MS: Final = 600_000
+"""Age at which an unfinished revocation is looked at whatever the due index says, in milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweeper:
+    """What sweeping takes."""
+
+    clock: Clock
+    queue: Queue
+    revocations: Revocations
+    schedule: Schedule
+
+    async def sweep(self) -> int:
+        """Queue what is overdue; how many entries that was."""
+        now_ms = self.clock.now_ms()
+        due = await self.schedule.claim(now_ms=now_ms, hidden_until_ms=now_ms + HIDDEN_MS, limit=BATCH)
+        deliveries: dict[str, list[str]] = defaultdict(list)
+        for each in due:
+            if each.startswith("rev_"):
+                await self.queue.revoke(each, ticket=now_ms)
+            else:
+                deliveries[revocation_id_of(each)].append(each)
+        for revocation_id, delivery_ids in deliveries.items():
+            await self.queue.notify(revocation_id, delivery_ids, ticket=now_ms)
+        return len(due)
+
+    async def tidy(self) -> None:
+        """Drop list entries of expired receipts, and look again at what has been unfinished for long.
+
+        Such a revocation is in the due index already, by itself or by its deliveries; this costs little and holds even
+        if somebody deleted that index.
+        """
+        now_ms = self.clock.now_ms()
+        await self.revocations.forget_old(now_ms=now_ms)
+        stale = await self.schedule.open_since(before_ms=now_ms - HEAL_AFTER_MS, limit=BATCH)
+        await self.schedule.look_at_if_absent(stale, at_ms=now_ms)
