@@ -154,7 +154,7 @@ def summary(receipt: Receipt) -> str:
     if not told:
         return "Nobody was told."
     dead = receipt.revoked_at_ms - receipt.accepted_at_ms
-    return f"Dead after {dead} ms; the first application knew after {min(told)} ms, the last after {max(told)} ms."
+    return f"Dead after {dead} ms; first application told after {min(told)} ms, last after {max(told)} ms."
 
 
 def _calls(adas: Sequence[SignIn], applications: Sequence[ToyApplication], receipt: Receipt) -> Iterator[Moment]:
@@ -164,7 +164,7 @@ def _calls(adas: Sequence[SignIn], applications: Sequence[ToyApplication], recei
     }
     for delivery in receipt.deliveries:
         token = tokens.get(delivery.delivery_id)
-        whom = f"Ada's session on her {devices.get(token.sid)}" if token and token.sid else "all of Ada's sessions"
+        whom = f"her session on the {devices.get(token.sid)}" if token and token.sid else "all of her sessions"
         for number, attempt in enumerate(delivery.attempts, start=1):
             good = attempt.answer in {"200", "204"}
             yield Moment(

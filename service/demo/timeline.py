@@ -62,7 +62,7 @@ class Narration:
 
     def timeline(self, moments: Sequence[Moment]) -> None:
         """Who was told what, and when."""
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
         table.add_column("ms", justify="right", no_wrap=True)
         table.add_column("who", no_wrap=True)
         table.add_column("what")
@@ -75,7 +75,7 @@ class Narration:
                 Text(each.who),
                 Text(each.what),
                 Text(each.answer, style=style),
-                "" if each.took_ms is None else f"{each.took_ms} ms",
+                "" if each.took_ms is None else str(each.took_ms),
             )
         self._indented(table)
 

@@ -14,7 +14,7 @@ from service.store.schedule import Backlog, Schedule
 from service.store.statistics import TOLD_BUCKETS_S, Statistics, Totals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FleetCollector(Collector):
     """What the record said at one moment; `totals` and `backlog` are None when it could not be reached."""
 

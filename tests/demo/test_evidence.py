@@ -162,13 +162,13 @@ def test_the_timeline_counts_from_acceptance_and_names_what_each_was_told() -> N
         (2, "logoutd", "4 refresh tokens, 2 sessions dead", ""),
         (3, "identity provider", "has its answer", "204"),
         (9, "introspection", "answers: inactive, all of them", "200"),
-        (15, "wiki", "attempt 1: Ada's session on her laptop", "200"),
-        (15, "wiki", "attempt 1: Ada's session on her phone", "200"),
-        (15, "payroll", "attempt 1: all of Ada's sessions", "200"),
+        (15, "wiki", "attempt 1: her session on the laptop", "200"),
+        (15, "wiki", "attempt 1: her session on the phone", "200"),
+        (15, "payroll", "attempt 1: all of her sessions", "200"),
         (15, "helpdesk", "attempt 1: failed, to be tried again", "503"),
-        (1015, "helpdesk", "attempt 2: all of Ada's sessions", "200"),
+        (1015, "helpdesk", "attempt 2: all of her sessions", "200"),
     ]
-    assert summary(RECEIPT) == "Dead after 2 ms; the first application knew after 15 ms, the last after 1015 ms."
+    assert summary(RECEIPT) == "Dead after 2 ms; first application told after 15 ms, last after 1015 ms."
 
 
 @pytest.mark.parametrize("held", [True, False])

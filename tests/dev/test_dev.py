@@ -136,15 +136,17 @@ def test_the_end_of_any_part_stops_everything_with_one_line(tmp_path: Path, part
     assert told == [f"logoutd: `{part}` ended with status -9, and everything else was stopped"]
 
 
-def test_a_killed_dev_leaves_nothing_running_and_starts_again(tmp_path: Path) -> None:
+def test_a_killed_dev_leaves_nothing_running_and_the_folder_free(tmp_path: Path) -> None:
     with running_dev(tmp_path) as dev:
         parts = children_of(dev.process.pid)
         with watched(*parts.values()) as all_ended:
             dev.ends(signal.SIGKILL)
             assert all_ended()
 
-    with running_dev(tmp_path) as again:
-        assert again.ready["admin_token"] == dev.ready["admin_token"]
+    with DataFolder(tmp_path / "data").locked():
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        get(dev.ready["url"], "/readyz")
 
 
 def test_ctrl_c_while_it_starts_stops_it_too(tmp_path: Path) -> None:
@@ -296,6 +298,9 @@ def test_each_part_can_be_stopped_killed_and_started_by_itself(stack: DevStack) 
     stack.service.kill()
     with pytest.raises(ConnectionRefusedError):
         get(stack.url, "/healthz")
+    address = urlsplit(stack.url)
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind((address.hostname, address.port))  # the port stays ours meanwhile
     stack.service.start()
     assert get(stack.url, "/readyz")[0] == 200
 
@@ -306,11 +311,3 @@ def test_each_part_can_be_stopped_killed_and_started_by_itself(stack: DevStack) 
     with closing(connect(stack.redis)) as client:
         assert client.get("kept") == "yes"
     assert (stack.redis.url, stack.url) == before
-
-
-def test_nobody_else_gets_the_port_while_the_service_is_down(stack: DevStack) -> None:
-    address = urlsplit(stack.url)
-    stack.service.stop()
-    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
-        other.bind((address.hostname, address.port))
-    stack.service.start()

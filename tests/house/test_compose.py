@@ -18,6 +18,7 @@ import yaml
 from service.__main__ import GRACEFUL_SHUTDOWN_S
 from service.embedded_redis import find_redis_server
 from service.settings import PREFIX, SECRETS, Settings, load_settings
+from workers.worker import GRACE_S
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -31,9 +32,6 @@ START_LIMIT_S = 30.0
 
 KEEPING = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
 """What makes a Redis keep what it answered, through a kill and a power cut."""
-
-WORKER_STOPS_WITHIN_S = 15
-"""What the job at hand is given after SIGTERM, in seconds."""
 
 
 def interpolated(value: str, given: dict[str, str]) -> str:
@@ -130,7 +128,9 @@ def test_compose_asks_each_process_for_its_health_and_gives_it_time_to_stop() ->
     assert ast.parse(script).body
     assert worker["healthcheck"]["test"] == ["CMD", "python", "-m", "workers", "--check"]
     assert seconds(service["stop_grace_period"]) > GRACEFUL_SHUTDOWN_S
-    assert seconds(worker["stop_grace_period"]) > WORKER_STOPS_WITHIN_S
+    assert f"requests under way have {GRACEFUL_SHUTDOWN_S} s" in README
+    assert f"attempts under way have {GRACE_S:.0f} s" in README
+    assert seconds(worker["stop_grace_period"]) > GRACE_S
     for process in COMPOSE["services"].values():
         assert seconds(process["healthcheck"]["timeout"]) < seconds(process["healthcheck"]["interval"])
 

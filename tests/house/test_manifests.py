@@ -12,6 +12,7 @@ from kubernetes_validate.utils import all_versions
 from service.__main__ import GRACEFUL_SHUTDOWN_S
 from service.settings import PREFIX, SECRETS, Settings, load_settings
 from service.web.published import OPERATIONS
+from workers.worker import GRACE_S
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -19,9 +20,6 @@ EXAMPLE = KUBERNETES / "overlays" / "example"
 
 OLDEST = (1, 30)
 """Oldest Kubernetes the manifests are for, as (major, minor): the first where `lifecycle.preStop.sleep` is on."""
-
-WORKER_STOPS_WITHIN_S = 15
-"""What the job at hand is given after SIGTERM, in seconds."""
 
 LEAST_MARGIN_S = 5
 """What is left for closing connections before the kill, in seconds."""
@@ -290,7 +288,7 @@ def test_grace_periods_cover_what_has_to_happen_in_them() -> None:
     assert leaving >= 5
     assert pod(service)["terminationGracePeriodSeconds"] >= leaving + GRACEFUL_SHUTDOWN_S + LEAST_MARGIN_S
     assert "lifecycle" not in containers(worker)[0]
-    assert pod(worker)["terminationGracePeriodSeconds"] >= WORKER_STOPS_WITHIN_S + LEAST_MARGIN_S
+    assert pod(worker)["terminationGracePeriodSeconds"] >= GRACE_S + LEAST_MARGIN_S
 
 
 @BOTH

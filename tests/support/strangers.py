@@ -69,8 +69,9 @@ async def stranger(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here.connections += 1
         writer.write(greeting)
-        # Whatever the client does to the connection is its right; the test looks at the client.
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        # Whatever the client does to the connection is its right; the test looks at the client. RuntimeError is how
+        # uvloop says that a connection has gone.
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, RuntimeError, asyncio.CancelledError):
             while not writer.is_closing():
                 request = await _read_request(reader)
                 here.note(request)
