@@ -158,7 +158,7 @@ async def _wait_for_receipt(server: AuthorizationServer, user_id: str, show: Nar
     while receipt.state in UNFINISHED and time.monotonic() < deadline:
         await asyncio.sleep(RECEIPT_POLL_S)
         receipt = await server.receipt(revocation_id)
-    show.line(f"The receipt, GET /api/v2/revocations/{revocation_id}: {receipt.state}.")
+    show.line(f"Receipt: GET /api/v2/revocations/{revocation_id} ({receipt.state})")
     return receipt
 
 
