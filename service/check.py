@@ -6,7 +6,7 @@ Every check is one function from the settings to findings. None changes anything
 import asyncio
 import json
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Final, TextIO
@@ -17,16 +17,27 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.domain.connection import SIGNING_ALGORITHMS
+from service.domain.connection import SIGNING_ALGORITHMS, Connection
+from service.errors import InvalidRequest, Unavailable
 from service.keys.ring import SigningKeysError, load_key_ring
+from service.outbound import OutboundError
+from service.resources import open_resources
 from service.settings import PREFIX, Settings, SettingsError, load_settings
+from service.store.connections import Connections
 from service.store.health import Finding, Level, inspect_redis
+from service.verify.issuer_keys import IssuerKeys
 
 CHECK_LIMIT_S: Final = 30.0
 """Longest time one check may take, in seconds."""
 
 REDIS_TIMEOUT_S: Final = 5.0
 """Longest wait for a connection to Redis, and for each of its answers, in seconds."""
+
+CONCURRENT_FETCHES: Final = 32
+"""Most identity providers asked for their keys at once."""
+
+PAGE: Final = 200
+"""Connections read from the record at once."""
 
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
@@ -84,7 +95,28 @@ async def check_queue_redis(settings: Settings) -> list[Finding]:
     return await _inspect(settings.queue_url, subject="queue redis", holds_record=False)
 
 
-CHECKS: Final[tuple[Check, ...]] = (check_settings, check_signing_keys, check_redis, check_queue_redis)
+async def check_connections(settings: Settings) -> list[Finding]:
+    """Every connection: can its identity provider's keys be had, as they will be when it asks us to sign somebody out?"""
+    try:
+        async with open_resources(settings) as resources:
+            connections = [each async for each in _all_of(resources.connections)]
+            fetches = asyncio.Semaphore(CONCURRENT_FETCHES)
+            async with asyncio.TaskGroup() as group:
+                looks = [group.create_task(_look_at(each, resources.issuer_keys, fetches)) for each in connections]
+            return [each.result() for each in looks] or [_ok("connections", "none yet")]
+    except (SettingsError, SigningKeysError, Unavailable) as error:
+        return [_warn("connections", f"not looked at: {error}")]
+    except ValueError:  # as in _inspect
+        return [_warn("connections", "not looked at: the URL of the record cannot be read")]
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_settings,
+    check_signing_keys,
+    check_redis,
+    check_queue_redis,
+    check_connections,
+)
 """Every check, in the order they are shown."""
 
 
@@ -116,6 +148,28 @@ def run_check(*, as_json: bool, out: TextIO) -> int:
     else:
         out.writelines(f"{each.level:<4}  {each.subject}: {each.detail}\n" for each in found)
     return 0 if fit else 1
+
+
+async def _all_of(connections: Connections) -> AsyncIterator[Connection]:
+    offset = 0
+    while page := await connections.page(offset=offset, limit=PAGE):
+        for each in page:
+            yield each
+        offset += PAGE
+
+
+async def _look_at(connection: Connection, keys: IssuerKeys, fetches: asyncio.Semaphore) -> Finding:
+    subject = f"connection {connection.name}"
+    try:
+        async with fetches:
+            usable = await keys.prime(connection)
+    except (OutboundError, InvalidRequest) as error:
+        return _fail(subject, f"its identity provider's keys cannot be had: {error}")
+    if not usable:
+        return _fail(subject, f"its identity provider publishes no key for {', '.join(connection.allowed_algorithms)}")
+    if not connection.enabled:
+        return _warn(subject, "it is disabled: its identity provider is answered 403")
+    return _ok(subject, f"{usable} usable {'key' if usable == 1 else 'keys'} from its identity provider")
 
 
 def _table(found: list[Finding]) -> Table:

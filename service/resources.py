@@ -12,7 +12,7 @@ from service import jobs
 from service.accept import Sink
 from service.domain.clock import Clock, SystemClock
 from service.keys.ring import KeyRing, load_key_ring
-from service.outbound import Outbound, open_outbound
+from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
 from service.store.connections import Connections
@@ -86,7 +86,12 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             expires_extra_ms=jobs.EXPIRES_MS,
         )
         stack.push_async_callback(queue_redis.aclose, close_connection_pool=True)
-        outbound = await stack.enter_async_context(open_outbound(allowed_networks=settings.allowed_private_networks))
+        outbound = await stack.enter_async_context(
+            open_outbound(
+                allowed_networks=settings.allowed_private_networks,
+                max_connections=max(MAX_CONNECTIONS, settings.max_concurrent_deliveries),
+            )
+        )
 
         issuer_keys = IssuerKeys(fetcher=outbound, clock=clock, numbers=numbers)
         stack.push_async_callback(issuer_keys.close)

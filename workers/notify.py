@@ -6,7 +6,7 @@ again: telling twice is allowed, telling nobody is not.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -17,15 +17,13 @@ from service.domain.delivery import MAX_ATTEMPTS_SHOWN, OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation
 from service.errors import Unavailable
 from service.keys.ring import KeyRing
-from service.outbound import Outbound
+from service.outbound import ATTEMPT_DEADLINE_S, Outbound
 from service.store.applications import Applications
 from service.store.deliveries import Deliveries
-from service.store.people import People
-from service.store.revocations import Revocations
 from service.store.schedule import Schedule
-from service.store.statistics import Statistics
 from service.telemetry import get_logger
 from workers.backoff import next_attempt_ms
+from workers.ledger import Entry, Ledger
 from workers.logout_token import mint_logout_token
 from workers.outbound import Outcome, post_logout_token
 from workers.slots import PATIENCE_S, NoSlotError, Slots
@@ -34,9 +32,6 @@ log = get_logger(__name__)
 
 LEASE_MS: Final = 20_000
 """How long a claimed delivery is one worker's, in milliseconds: the wait for a slot, the attempt, and time to write."""
-
-ATTEMPT_S: Final = 5.0
-"""The total deadline of one attempt, in seconds (`service.outbound`)."""
 
 JOB_PATIENCE_S: Final = 0.25
 """How long a job waits for its attempts, in seconds. Slower ones go on without it: a job's place is for the next
@@ -48,7 +43,7 @@ MAX_RUNNING: Final = 2000
 PUT_OFF_MS: Final = 1000
 """How much later a delivery is tried whose application had no slot, in milliseconds, and up to twice that."""
 
-if LEASE_MS <= (PATIENCE_S + ATTEMPT_S) * 1000 + 2000:
+if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + 2000:
     raise RuntimeError("a lease must outlast the longest attempt, or two workers would send at once")
 
 
@@ -61,28 +56,36 @@ class Notifier:
     key_ring: KeyRing
     outbound: Outbound
     applications: Applications
-    people: People
-    revocations: Revocations
     deliveries: Deliveries
     schedule: Schedule
-    statistics: Statistics
+    ledger: Ledger
     slots: Slots
     _signers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def deliver(self, revocation: Revocation, delivery_ids: Sequence[str] = ()) -> None:
-        """Try what is open and due of one revocation: all of it, or what is named. Returns before slow attempts end."""
-        while len(self._running) >= MAX_RUNNING:
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        now_ms = self.clock.now_ms()
-        lease_until_ms = now_ms + LEASE_MS
+        """Try what is open, due and in nobody's hands of one revocation: all of it, or what is named."""
+        lease_until_ms = self.clock.now_ms() + LEASE_MS
         claimed = await self.deliveries.claim(
-            revocation.revocation_id, delivery_ids, now_ms=now_ms, lease_until_ms=lease_until_ms
+            revocation.revocation_id, delivery_ids, now_ms=self.clock.now_ms(), lease_until_ms=lease_until_ms
         )
         if delivery_ids and len(claimed) < len(delivery_ids):
             taken = {each.delivery_id for each in claimed}
             await self._tidy_schedule(revocation, [each for each in delivery_ids if each not in taken])
         applications = await self.applications.get_many(each.client_id for each in claimed)
+        await self.attempt(revocation, claimed, applications, lease_until_ms=lease_until_ms)
+
+    async def attempt(
+        self,
+        revocation: Revocation,
+        claimed: Sequence[Delivery],
+        applications: Mapping[str, Application],
+        *,
+        lease_until_ms: int,
+    ) -> None:
+        """Try deliveries that are in our hands, all at once. Returns before slow attempts have ended."""
+        while len(self._running) >= MAX_RUNNING:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         tasks = [
             asyncio.create_task(self._see_to(each, applications.get(each.client_id), revocation, lease_until_ms))
             for each in claimed
@@ -107,7 +110,8 @@ class Notifier:
     ) -> None:
         try:
             tried = await self._try(delivery, application)
-            await self._settle(delivery, tried, revocation, lease_until_ms)
+            entry = Entry(revocation=revocation, before=delivery, after=tried, lease_until_ms=lease_until_ms)
+            self._tell(entry, recorded=await self.ledger.write(entry))
         except Unavailable as error:
             # Nothing could be written: the lease runs out and the due index brings it up again.
             log.warning("delivery.not_recorded", delivery_id=delivery.delivery_id, error=str(error))
@@ -170,64 +174,31 @@ class Notifier:
             return replace(tried, state="dead", reason="gave_up")
         return replace(tried, state="retrying", next_attempt_at_ms=due_ms)
 
-    async def _settle(self, before: Delivery, after: Delivery, revocation: Revocation, lease_until_ms: int) -> None:
-        """Write down what came of it. The record first, then the hints that follow from it: a crash between leaves an
-        entry too many in the due index, never one too few."""
-        now_ms = self.clock.now_ms()
-        state = await self.deliveries.settle(after, lease_until_ms=lease_until_ms, now_ms=now_ms)
-        self._tell(before, after, revocation, lost=state == "lost")
-        if state == "lost":
-            return
-        closed = after.state not in OPEN
-        finished = closed and state in {"completed", "incomplete"}
-        if finished:
-            await self.revocations.close(revocation.revocation_id)
-        if closed:
-            await self.schedule.done([after.delivery_id])
-        elif after.next_attempt_at_ms is not None:
-            await self.schedule.look_at([after.delivery_id], at_ms=after.next_attempt_at_ms)
-        attempted = after.attempt_count > before.attempt_count
-        await self.statistics.count(
-            deliveries=[after.state] if closed else [],
-            attempts=[_result(after.attempts[-1])] if attempted else [],
-            told_s=[(now_ms - revocation.accepted_at_ms) / 1000] if finished else [],
-        )
-        if after.state == "delivered":
-            await self.people.forget_participation(
-                after.user_id,
-                revocation.revocation_id,
-                [(after.client_id, after.sub, after.sid)],
-                one_session=revocation.session_id is not None,
-            )
-
-    def _tell(self, before: Delivery, after: Delivery, revocation: Revocation, *, lost: bool) -> None:
+    def _tell(self, entry: Entry, *, recorded: bool) -> None:
         """One rich line per attempt: everything a person would ask for."""
-        if after.attempt_count == before.attempt_count:
-            log.info(
-                "delivery.put_off" if after.state in OPEN else "delivery.skipped",
-                revocation_id=revocation.revocation_id,
-                delivery_id=after.delivery_id,
-                client_id=after.client_id,
-                reason=after.reason or "no_slot",
-            )
+        after, accepted_at_ms = entry.after, entry.revocation.accepted_at_ms
+        named = {
+            "revocation_id": entry.revocation.revocation_id,
+            "delivery_id": after.delivery_id,
+            "client_id": after.client_id,
+        }
+        if not entry.attempted:
+            event = "delivery.skipped" if entry.closed else "delivery.put_off"
+            log.info(event, **named, reason=after.reason or "no_slot")
             return
-        latest = after.attempts[-1]
+        latest, due_ms = after.attempts[-1], after.next_attempt_at_ms
         log.info(
             "delivery.attempted",
-            revocation_id=revocation.revocation_id,
-            delivery_id=after.delivery_id,
-            client_id=after.client_id,
+            **named,
             attempt=after.attempt_count,
             state=after.state,
             reason=after.reason,
             status=latest.status,
             error=latest.error,
             duration_ms=latest.duration_ms,
-            since_accepted_ms=latest.at_ms + latest.duration_ms - revocation.accepted_at_ms,
-            next_attempt_in_ms=(
-                None if after.next_attempt_at_ms is None else after.next_attempt_at_ms - self.clock.now_ms()
-            ),
-            recorded=not lost,
+            since_accepted_ms=latest.at_ms + latest.duration_ms - accepted_at_ms,
+            next_attempt_in_ms=None if due_ms is None else due_ms - self.clock.now_ms(),
+            recorded=recorded,
         )
 
     async def _tidy_schedule(self, revocation: Revocation, unclaimed: Sequence[str]) -> None:
@@ -239,8 +210,3 @@ class Notifier:
             due_ms = every[name].next_attempt_at_ms if name in every and name not in finished else None
             if due_ms is not None and due_ms > self.clock.now_ms():
                 await self.schedule.look_at([name], at_ms=due_ms)
-
-
-def _result(attempt: Attempt) -> str:
-    """An attempt as it is counted: few values, none of a stranger's choosing."""
-    return f"{attempt.status // 100}xx" if attempt.status is not None else attempt.error or "error"

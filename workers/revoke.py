@@ -11,7 +11,7 @@ Every step finds out what is left to do, so the whole may run any number of time
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,15 +64,11 @@ class Revoker:
         if revocation.revoked_at_ms is None:
             await self._complete(revocation)
         snapshots = await self._snapshot(revocation)
-        planned = await self._plan(revocation, snapshots)
-        still_open = [each.delivery_id for each in planned if each.state in OPEN]
-        # Their own entries first, then the revocation's may go: at no moment is the work in no index.
-        await self.schedule.look_at(still_open, at_ms=self.clock.now_ms() + LEASE_MS)
-        await asyncio.gather(
-            self._forget(revocation, snapshots),
-            self.notifier.deliver(revocation) if still_open else _nothing(),
+        still_open, _ = await asyncio.gather(
+            self._plan_and_tell(revocation, snapshots), self._forget(revocation, snapshots)
         )
         if still_open:
+            # The deliveries have entries of their own; this one's work is done.
             await self.schedule.done([revocation_id])
         else:
             await self.revocations.close(revocation_id)
@@ -107,39 +103,61 @@ class Revoker:
         pairs = zip(revocation.user_ids, found, strict=True)
         return {user_id: snapshot for user_id, snapshot in pairs if snapshot is not None}
 
-    async def _plan(self, revocation: Revocation, snapshots: dict[str, Snapshot]) -> Sequence[Delivery]:
-        if revocation.state != "accepted":
-            return await self.deliveries.of_revocation(revocation.revocation_id)
-        wanted = {target.client_id for snapshot in snapshots.values() for target in snapshot.targets}
-        applications = await self.applications.get_many(wanted)
-        planned = [
-            delivery
-            for user_id, snapshot in snapshots.items()
-            for delivery in plan_deliveries(revocation, user_id, snapshot.targets, applications)
-        ]
+    async def _plan_and_tell(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> bool:
+        """Steps 3 and 5; whether anything is (or was, a moment ago) still to be told."""
+        if revocation.state == "accepted":
+            wanted = {target.client_id for snapshot in snapshots.values() for target in snapshot.targets}
+            applications = await self.applications.get_many(wanted)
+            planned = [
+                delivery
+                for user_id, snapshot in snapshots.items()
+                for delivery in plan_deliveries(revocation, user_id, snapshot.targets, applications)
+            ]
+            lease_until_ms = self.clock.now_ms() + LEASE_MS
+            if await self._write_plan(revocation, snapshots, planned, lease_until_ms=lease_until_ms):
+                still_open = [each for each in planned if each.state in OPEN]
+                await self.notifier.attempt(revocation, still_open, applications, lease_until_ms=lease_until_ms)
+                return bool(still_open)
+        # Planned before, by a worker that may be at it or may be gone: its deliveries go on by their own entries.
+        stored = await self.deliveries.of_revocation(revocation.revocation_id)
+        still_open = [each for each in stored if each.state in OPEN]
+        await self.schedule.look_at_if_absent([each.delivery_id for each in still_open], at_ms=self.clock.now_ms())
+        await self.notifier.deliver(revocation)
+        return bool(still_open)
+
+    async def _write_plan(
+        self,
+        revocation: Revocation,
+        snapshots: Mapping[str, Snapshot],
+        planned: Sequence[Delivery],
+        *,
+        lease_until_ms: int,
+    ) -> bool:
         sessions = [each for snapshot in snapshots.values() for each in snapshot.sessions]
-        await self.revocations.plan(
+        sessions_ended = sum(each.active for each in sessions)
+        refresh_tokens_revoked = sum(each.live_tokens for each in sessions)
+        first = await self.revocations.plan(
             revocation,
             planned,
-            sessions_ended=sum(each.active for each in sessions),
-            refresh_tokens_revoked=sum(each.live_tokens for each in sessions),
+            sessions_ended=sessions_ended,
+            refresh_tokens_revoked=refresh_tokens_revoked,
             now_ms=self.clock.now_ms(),
+            lease_until_ms=lease_until_ms,
         )
-        await self.statistics.count(
-            deliveries=[each.state for each in planned if each.state not in OPEN], attempts=[], told_s=[]
-        )
-        log.info(
-            "revocation.planned",
-            revocation_id=revocation.revocation_id,
-            deliveries=len(planned),
-            skipped=sum(each.state == "skipped" for each in planned),
-            sessions_ended=sum(each.active for each in sessions),
-            refresh_tokens_revoked=sum(each.live_tokens for each in sessions),
-        )
-        # What another worker may have planned meanwhile is the plan.
-        return await self.deliveries.of_revocation(revocation.revocation_id)
+        if first:
+            skipped = [each.state for each in planned if each.state not in OPEN]
+            await self.statistics.count(deliveries=skipped, attempts=[], told_s=[])
+            log.info(
+                "revocation.planned",
+                revocation_id=revocation.revocation_id,
+                deliveries=len(planned),
+                skipped=len(skipped),
+                sessions_ended=sessions_ended,
+                refresh_tokens_revoked=refresh_tokens_revoked,
+            )
+        return first
 
-    async def _forget(self, revocation: Revocation, snapshots: dict[str, Snapshot]) -> None:
+    async def _forget(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> None:
         ended_at_ms = revocation.revoked_at_ms or revocation.accepted_at_ms
         for user_id, snapshot in snapshots.items():
             await self.people.forget(user_id, revocation.revocation_id, snapshot.sessions, ended_at_ms=ended_at_ms)
@@ -155,7 +173,7 @@ class Revoker:
 
 
 def plan_deliveries(
-    revocation: Revocation, user_id: str, targets: Iterable[Target], applications: dict[str, Application]
+    revocation: Revocation, user_id: str, targets: Iterable[Target], applications: Mapping[str, Application]
 ) -> list[Delivery]:
     """What one revocation owes on behalf of one person (contract: subject-wide and session-scoped logout tokens).
 
@@ -187,7 +205,3 @@ def plan_deliveries(
             reason=reason,
         )
     return list(planned.values())
-
-
-async def _nothing() -> None:
-    """Nobody is to be told."""

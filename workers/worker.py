@@ -19,6 +19,7 @@ from service.errors import Unavailable
 from service.resources import Resources
 from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
 from service.telemetry import get_logger
+from workers.ledger import Ledger
 from workers.notify import Notifier
 from workers.revoke import Revoker
 from workers.slots import Slots
@@ -70,11 +71,15 @@ class WorkerProcess:
             key_ring=resources.key_ring,
             outbound=resources.outbound,
             applications=resources.applications,
-            people=resources.people,
-            revocations=resources.revocations,
             deliveries=resources.deliveries,
             schedule=resources.schedule,
-            statistics=resources.statistics,
+            ledger=Ledger(
+                clock=resources.clock,
+                deliveries=resources.deliveries,
+                schedule=resources.schedule,
+                statistics=resources.statistics,
+                people=resources.people,
+            ),
             slots=Slots(resources.settings.max_concurrent_deliveries),
         )
         self.revoker = Revoker(

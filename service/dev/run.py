@@ -1,10 +1,7 @@
 """The command `logoutd dev`: run the stack, say so in one line, stop on a signal or when any part of it ends."""
 
 import json
-import queue
 import signal
-import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +9,7 @@ from types import FrameType
 from typing import Final, TextIO
 
 from service.dev.errors import DevError
-from service.dev.stack import DevStack, dev_stack
+from service.dev.stack import dev_stack
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a supervisor's request, and a terminal that was closed."""
@@ -32,7 +29,7 @@ def run_dev(*, port: int, data_dir: Path, out: TextIO) -> int:
             ready = {"event": "ready", "url": stack.url, "admin_token": stack.admin_token}
             out.write(json.dumps(ready, separators=(",", ":")) + "\n")
             out.flush()
-            name, status = _wait_for_any_end(stack)
+            name, status = stack.wait_for_any_end()
             raise DevError(f"`{name}` ended with status {status}, and everything else was stopped")
     except StopRequested:
         return 0
@@ -54,15 +51,3 @@ def _stop_on_signals() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def _wait_for_any_end(stack: DevStack) -> tuple[str, int]:
-    ends: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
-
-    def watch(name: str, process: subprocess.Popen[bytes]) -> None:
-        ends.put((name, process.wait()))
-
-    parts = {"redis-server": stack.redis.process, "service": stack.service.process, "workers": stack.worker.process}
-    for name, process in parts.items():
-        threading.Thread(target=watch, args=(name, process), daemon=True).start()
-    return ends.get()

@@ -1,8 +1,11 @@
 """The embedded Redis, the service and a worker, started together and stopped together, in that order and its reverse."""
 
 import errno
+import queue
 import socket
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +43,18 @@ class DevStack:
     service: Child
     worker: Child
 
+    def wait_for_any_end(self) -> tuple[str, int]:
+        """Return once any of the three has ended: which, and its status (negative: the signal that killed it)."""
+        ends: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+
+        def watch(name: str, process: "subprocess.Popen[bytes]") -> None:
+            ends.put((name, process.wait()))
+
+        parts = {"redis-server": self.redis.process, self.service.name: self.service.process}
+        for name, process in {**parts, self.worker.name: self.worker.process}.items():
+            threading.Thread(target=watch, args=(name, process), daemon=True).start()
+        return ends.get()
+
 
 @contextmanager
 def dev_stack(
@@ -68,7 +83,7 @@ def dev_stack(
             held.close()  # elsewhere a bound socket keeps the service out
 
         embedded = EmbeddedRedis(folder.redis, pass_fds=(lock,))
-        ours = _environment(settings, folder, address, redis_url=embedded.url, to_terminal=log_to is None)
+        ours = child_settings(settings, folder, address, redis_url=embedded.url, to_terminal=log_to is None)
         ours.update(environment or {})
         log = _descriptor(cleanup, log_to)
         service = Child("service", environment=ours, log=log, is_ready=partial(_answers_ready, _reachable(address)))
@@ -116,9 +131,10 @@ def _take_port(settings: Settings, port: int) -> socket.socket:
     return taken
 
 
-def _environment(
+def child_settings(
     settings: Settings, folder: DataFolder, address: tuple[str, int], *, redis_url: str, to_terminal: bool
 ) -> dict[str, str]:
+    """The environment variables service and worker get besides the user's: ours, and defaults for what they left open."""
     host, port = address
     chosen = {"HOST": host, "PORT": str(port), "REDIS_URL": redis_url}
     defaults = {  # each with the setting that stands in its way

@@ -13,7 +13,16 @@ side's gets into our logs or errors.
 """
 
 from service.outbound.addresses import AddressPolicy
-from service.outbound.client import ATTEMPT_DEADLINE_S, Outbound, Reply, open_outbound
+from service.outbound.client import ATTEMPT_DEADLINE_S, MAX_CONNECTIONS, Outbound, Reply, open_outbound
 from service.outbound.failures import OutboundError, Reason
 
-__all__ = ["ATTEMPT_DEADLINE_S", "AddressPolicy", "Outbound", "OutboundError", "Reason", "Reply", "open_outbound"]
+__all__ = [
+    "ATTEMPT_DEADLINE_S",
+    "MAX_CONNECTIONS",
+    "AddressPolicy",
+    "Outbound",
+    "OutboundError",
+    "Reason",
+    "Reply",
+    "open_outbound",
+]

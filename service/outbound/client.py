@@ -41,8 +41,9 @@ MAX_CONNECTIONS: Final = 256
 """Most connections at once, each for http and https. A worker needs no fewer than its concurrent deliveries, or slow
 applications could make others wait for one."""
 
-MAX_CONNECTIONS_PER_HOST: Final = 32
-"""Most connections at once to one host and port: a pool is shared, and one application may not have all of it."""
+MAX_CONNECTIONS_PER_HOST: Final = 128
+"""Most connections at once to one host and port: half of all, and several times the share of one application
+(`workers.slots`), for applications may stand behind one gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

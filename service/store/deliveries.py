@@ -1,6 +1,7 @@
 """Deliveries as Redis knows them: each in one worker's hands at a time, each attempt written down."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from service.domain.delivery import OPEN, Delivery
@@ -8,7 +9,15 @@ from service.domain.identifiers import revocation_id_of
 from service.domain.revocation import State
 from service.store import keyspace
 from service.store.codec import from_json, to_json
-from service.store.record import Record
+from service.store.record import Record, Script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A delivery after an attempt, and the lease it was attempted under."""
+
+    delivery: Delivery
+    lease_until_ms: int
 
 
 class Deliveries:
@@ -35,19 +44,25 @@ class Deliveries:
         )
         return tuple(from_json(Delivery, each) for each in raw)
 
-    async def settle(self, delivery: Delivery, *, lease_until_ms: int, now_ms: int) -> State | Literal["lost"]:
-        """Write down what came of an attempt and let go; `lost` when the lease had run out and another has it."""
-        rid = revocation_id_of(delivery.delivery_id)
-        state: State | Literal["lost"] = await self._record.script(
-            "settle_delivery",
-            [keyspace.revocation(rid), keyspace.deliveries(rid), keyspace.leases(rid)],
+    async def settle(self, settlements: Sequence[Settlement], *, now_ms: int) -> list[State | Literal["lost"]]:
+        """Write down what came of attempts and let go, all in one round trip; the state of each one's revocation after
+        it, or `lost` where the lease had run out and another has it."""
+        answers: list[State | Literal["lost"]] = await self._record.pipeline(
             [
-                delivery.delivery_id,
-                lease_until_ms,
-                to_json(delivery),
-                "0" if delivery.state in OPEN else "1",
-                "1" if delivery.state == "dead" else "0",
-                now_ms,
-            ],
+                Script(
+                    "settle_delivery",
+                    [keyspace.revocation(rid), keyspace.deliveries(rid), keyspace.leases(rid)],
+                    [
+                        each.delivery.delivery_id,
+                        each.lease_until_ms,
+                        to_json(each.delivery),
+                        "0" if each.delivery.state in OPEN else "1",
+                        "1" if each.delivery.state == "dead" else "0",
+                        now_ms,
+                    ],
+                )
+                for each in settlements
+                for rid in [revocation_id_of(each.delivery.delivery_id)]
+            ]
         )
-        return state
+        return answers

@@ -9,7 +9,7 @@ from service.domain.identifiers import fingerprint
 from service.domain.subject import SubjectIdentifier
 from service.errors import CannotBeEnded
 from service.store import keyspace
-from service.store.record import Command, Record
+from service.store.record import Command, Record, Script
 
 MAX_PEOPLE: Final = 1000
 """Most people one identifier may name before a revocation by it is refused: beyond, it is no identifier but a mistake."""
@@ -59,6 +59,18 @@ class Snapshot:
     targets: tuple[Target, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An application that has been told of a revocation. `sid` None: of every session of `sub`."""
+
+    user_id: str
+    revocation_id: str
+    client_id: str
+    sub: str
+    sid: str | None
+    one_session: bool
+
+
 class People:
     """The people of every connection."""
 
@@ -80,7 +92,7 @@ class People:
 
         An `opaque` identifier may also be a user_id of ours. Raises CannotBeEnded when one names more than `MAX_PEOPLE`.
         """
-        commands: list[Command] = [("SMEMBERS", _identifier_key(connection_id, each)) for each in identifiers]
+        commands: list[Command | Script] = [("SMEMBERS", _identifier_key(connection_id, each)) for each in identifiers]
         opaque = [each.value[0] for each in identifiers if each.format == "opaque"]
         commands += [("HGET", keyspace.person(user_id), "connection_id") for user_id in opaque]
         answers = await self._record.pipeline(commands)
@@ -188,20 +200,21 @@ class People:
             [("DEL", keyspace.token_owner(hashed)) for each in sessions for hashed in each.token_hashes]
         )
 
-    async def forget_participation(
-        self, user_id: str, revocation_id: str, told: Iterable[tuple[str, str, str | None]], *, one_session: bool
-    ) -> None:
-        """Drop what applications held, now that they have been told: (client_id, sub, sid or None for all) each.
+    async def forget_participation(self, told: Iterable[Told]) -> None:
+        """Drop what applications held, now that they have been told, all in one round trip.
 
         What a newer sign-in has added since stays, unless only one session was meant.
         """
-        entries = [[client_id, sid or "", sub, one_session] for client_id, sub, sid in told]
-        if entries:
-            await self._record.script(
-                "forget_participation",
-                [keyspace.participation(user_id), keyspace.cutoffs(user_id)],
-                [revocation_id, json.dumps(entries)],
-            )
+        await self._record.pipeline(
+            [
+                Script(
+                    "forget_participation",
+                    [keyspace.participation(each.user_id), keyspace.cutoffs(each.user_id)],
+                    [each.revocation_id, each.client_id, each.sub, each.sid or "", "1" if each.one_session else "0"],
+                )
+                for each in told
+            ]
+        )
 
 
 def _identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:

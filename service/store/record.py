@@ -1,6 +1,8 @@
 """The one way to Redis: single commands, pipelines and the scripts of `lua/`; every failure to reach it is `Unavailable`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final
 
@@ -32,6 +34,15 @@ HEALTH_CHECK_INTERVAL_S: Final = 15
 Command = Sequence[str | int | float]
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A call of `lua/{name}.lua`, as a pipeline takes it beside commands."""
+
+    name: str
+    keys: Sequence[str]
+    args: Sequence[str | int | float]
+
+
 def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> BlockingConnectionPool:
     """A pool that waits instead of failing when it is empty, and reconnects instead of failing when Redis restarts."""
     return BlockingConnectionPool.from_url(
@@ -53,8 +64,11 @@ class Record:
     def __init__(self, client: "Redis") -> None:
         self.client = client
         self._sources = _load_scripts()
-        self._hashes: dict[str, str] = {}
-        # redis-py types each command as either sync or async; the two calls it is all built on are enough here.
+        # Redis names a script by its SHA-1 (EVALSHA); nothing rests on that hash being hard to forge.
+        self._names = {
+            name: sha1(source.encode(), usedforsecurity=False).hexdigest() for name, source in self._sources.items()
+        }
+        # redis-py types each command as either sync or async; the one call it is all built on is enough here.
         self._execute: Callable[..., Awaitable[Any]] = client.execute_command
 
     async def run(self, *command: str | float) -> Any:
@@ -64,30 +78,42 @@ class Record:
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
-    async def pipeline(self, commands: Sequence[Command], *, atomic: bool = False) -> list[Any]:
-        """Run several commands in one round trip; `atomic` wraps them in MULTI (one hash tag only)."""
-        if not commands:
-            return []
+    async def script(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
+        """Run `lua/{name}.lua`; its header states KEYS, ARGV and what it returns."""
+        call = Script(name, keys, args)
         try:
-            async with self.client.pipeline(transaction=atomic) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)
-                return list(await pipe.execute())
+            try:
+                return await self._execute(*self._by_hash(call))
+            except NoScriptError:
+                return await self._execute(*self._by_source(call))
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
-    async def script(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
-        """Run `lua/{name}.lua`; its header states KEYS, ARGV and what it returns."""
+    async def pipeline(self, calls: Sequence[Command | Script]) -> list[Any]:
+        """Run several commands and scripts in one round trip, in this order, each by itself: no transaction."""
+        if not calls:
+            return []
         try:
-            if name not in self._hashes:
-                self._hashes[name] = await self._execute("SCRIPT LOAD", self._sources[name])
-            try:
-                return await self._execute("EVALSHA", self._hashes[name], len(keys), *keys, *args)
-            except NoScriptError:
-                # Redis was restarted or its script cache flushed.
-                return await self._execute("EVAL", self._sources[name], len(keys), *keys, *args)
+            async with self.client.pipeline(transaction=False) as pipe:
+                for call in calls:
+                    pipe.execute_command(*(self._by_hash(call) if isinstance(call, Script) else call))
+                answers = list(await pipe.execute(raise_on_error=False))
+            for place, answer in enumerate(answers):
+                call = calls[place]
+                if isinstance(answer, NoScriptError) and isinstance(call, Script):
+                    answers[place] = await self._execute(*self._by_source(call))
+                elif isinstance(answer, Exception):
+                    raise answer
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
+        return answers
+
+    def _by_hash(self, call: Script) -> Command:
+        return ("EVALSHA", self._names[call.name], len(call.keys), *call.keys, *call.args)
+
+    def _by_source(self, call: Script) -> Command:
+        """How a script is sent that Redis does not know (any more): after a restart, a flush, a failover."""
+        return ("EVAL", self._sources[call.name], len(call.keys), *call.keys, *call.args)
 
 
 def _load_scripts() -> Mapping[str, str]:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.domain.delivery import OPEN, Delivery
-from service.domain.revocation import Revocation, RevocationRequest, State
+from service.domain.revocation import Revocation, RevocationRequest
 from service.store import keyspace
 from service.store.codec import to_json
-from service.store.record import Command, Record
+from service.store.record import Command, Record, Script
 
 
 class Revocations:
@@ -24,14 +24,6 @@ class Revocations:
         The due entry comes first: whatever is recorded is found again, also after a crash at any point from here.
         """
         rid = request.revocation_id
-        await self._record.pipeline(
-            [
-                ("ZADD", keyspace.DUE, "NX", look_at_ms, rid),
-                ("ZADD", keyspace.OPEN, "NX", now_ms, rid),
-                ("ZADD", keyspace.REVOCATIONS, "NX", now_ms, rid),
-                ("ZADD", keyspace.revocations_of_connection(request.connection_id), "NX", now_ms, rid),
-            ]
-        )
         facts = {
             "connection_id": request.connection_id,
             "user_ids": json.dumps(request.user_ids),
@@ -41,13 +33,15 @@ class Revocations:
             "state": "accepted",
             "accepted_at_ms": str(now_ms),
         }
-        flat = await self._record.script(
-            "record_revocation",
-            [keyspace.revocation(rid)],
+        written = json.dumps({name: value for name, value in facts.items() if value is not None})
+        *_, flat = await self._record.pipeline(
             [
-                now_ms + self._receipt_ms,
-                json.dumps({name: value for name, value in facts.items() if value is not None}),
-            ],
+                ("ZADD", keyspace.DUE, "NX", look_at_ms, rid),
+                ("ZADD", keyspace.OPEN, "NX", now_ms, rid),
+                ("ZADD", keyspace.REVOCATIONS, "NX", now_ms, rid),
+                ("ZADD", keyspace.revocations_of_connection(request.connection_id), "NX", now_ms, rid),
+                Script("record_revocation", [keyspace.revocation(rid)], [now_ms + self._receipt_ms, written]),
+            ]
         )
         recorded = _revocation(rid, dict(zip(flat[::2], flat[1::2], strict=True)))
         if recorded.state in {"completed", "incomplete"}:
@@ -67,19 +61,37 @@ class Revocations:
         sessions_ended: int,
         refresh_tokens_revoked: int,
         now_ms: int,
-    ) -> State:
-        """Write down, once, what was ended and what is owed to whom; a repeat finds the first plan."""
-        keep_until = max(revocation.accepted_at_ms, now_ms) + self._receipt_ms
-        written: list[str] = []
-        for each in deliveries:
-            written += [each.delivery_id, to_json(each)]
-        still_open = sum(each.state in OPEN for each in deliveries)
-        state: State = await self._record.script(
-            "plan_deliveries",
-            [keyspace.revocation(revocation.revocation_id), keyspace.deliveries(revocation.revocation_id)],
-            [now_ms, keep_until, sessions_ended, refresh_tokens_revoked, still_open, *written],
-        )
-        return state
+        lease_until_ms: int,
+    ) -> bool:
+        """Write down, once, what was ended and what is owed to whom. True when this was the first plan: then what is
+        open is in the caller's hands until `lease_until_ms`. False when there was one: that one holds.
+
+        The due entries come first: at no moment is a delivery in no index.
+        """
+        rid = revocation.revocation_id
+        written = [part for each in deliveries for part in (each.delivery_id, to_json(each))]
+        still_open = [each.delivery_id for each in deliveries if each.state in OPEN]
+        calls: list[Command | Script] = [
+            Script(
+                "plan_deliveries",
+                [keyspace.revocation(rid), keyspace.deliveries(rid), keyspace.leases(rid)],
+                [
+                    now_ms,
+                    max(revocation.accepted_at_ms, now_ms) + self._receipt_ms,
+                    sessions_ended,
+                    refresh_tokens_revoked,
+                    len(still_open),
+                    lease_until_ms,
+                    *still_open,
+                    *written,
+                ],
+            )
+        ]
+        if still_open:
+            due = [part for each in still_open for part in (lease_until_ms, each)]
+            calls.insert(0, ("ZADD", keyspace.DUE, "NX", *due))
+        *_, first = await self._record.pipeline(calls)
+        return bool(first)
 
     async def close(self, revocation_id: str) -> None:
         """Nothing more is to be done for it."""
@@ -113,7 +125,7 @@ class Revocations:
         """Drop list entries whose receipts have expired."""
         oldest = now_ms - self._receipt_ms
         names = await self._record.run("ZRANGE", keyspace.CONNECTIONS, 0, -1)
-        commands: list[Command] = [("ZREMRANGEBYSCORE", keyspace.REVOCATIONS, "-inf", oldest)]
+        commands: list[Command | Script] = [("ZREMRANGEBYSCORE", keyspace.REVOCATIONS, "-inf", oldest)]
         commands += [("ZREMRANGEBYSCORE", keyspace.revocations_of_connection(each), "-inf", oldest) for each in names]
         await self._record.pipeline(commands)
 

@@ -3,11 +3,11 @@
 An entry is a promise to look, no more: looking at something finished costs one read and removes it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.store import keyspace
-from service.store.record import Record
+from service.store.record import Command, Record, Script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,18 @@ class Schedule:
         """Nobody needs to look at these again."""
         if ids:
             await self._record.run("ZREM", keyspace.DUE, *ids)
+
+    async def settle(self, *, finished: Sequence[str], done: Sequence[str], due: Mapping[str, int]) -> None:
+        """After attempts, in one round trip: revocations that are finished, deliveries nobody needs to look at again, and
+        when the others are due."""
+        calls: list[Command | Script] = []
+        if finished:
+            calls += [("ZREM", keyspace.OPEN, *finished), ("ZREM", keyspace.DUE, *finished)]
+        if done:
+            calls.append(("ZREM", keyspace.DUE, *done))
+        if due:
+            calls.append(("ZADD", keyspace.DUE, *(part for name, at_ms in due.items() for part in (at_ms, name))))
+        await self._record.pipeline(calls)
 
     async def claim(self, *, now_ms: int, hidden_until_ms: int, limit: int) -> tuple[str, ...]:
         """Take what is overdue; whatever is not done or rescheduled by `hidden_until_ms` comes up again."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.store import keyspace
-from service.store.record import Command, Record
+from service.store.record import Command, Record, Script
 
 TOLD_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0, 3600.0, 86400.0)
 """Upper bounds of the histogram of the time to the last application told, in seconds: from a hundredth to a day."""
@@ -34,7 +34,7 @@ class Statistics:
 
     async def count(self, *, deliveries: Iterable[str], attempts: Iterable[str], told_s: Iterable[float]) -> None:
         """Add delivery outcomes, attempt results, and times from acceptance to the last application told."""
-        commands: list[Command] = [_add(f"deliveries:{outcome}") for outcome in deliveries]
+        commands: list[Command | Script] = [_add(f"deliveries:{outcome}") for outcome in deliveries]
         commands += [_add(f"attempts:{result}") for result in attempts]
         for seconds in told_s:
             bucket = next((str(bound) for bound in TOLD_BUCKETS_S if seconds <= bound), "+Inf")

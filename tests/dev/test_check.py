@@ -1,6 +1,7 @@
 """`logoutd check`: what it finds in a real Redis, in key files, in the environment - and what it never tells."""
 
 import asyncio
+import dataclasses
 import io
 import json
 import os
@@ -12,11 +13,15 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from service.check import CHECKS, run_check
+from service.check import CHECKS, PAGE, run_check
+from service.domain.connection import Connection
 from service.embedded_redis import EmbeddedRedis
 from service.keys.generate import generate_signing_keys
 from service.keys.ring import parse_key_ring
+from service.store.connections import Connections
 from service.store.health import Finding, inspect_redis
+from service.store.record import Record
+from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import connect
 
 TOKEN = "an-administrators-token"
@@ -36,7 +41,7 @@ def configure(persistent: EmbeddedRedis) -> Iterator[Callable[[str, str], None]]
         before: dict[str, str] = {}
 
         def set_one(name: str, value: str) -> None:
-            known: dict[str, str] = client.config_get(name)  # type: ignore[assignment]  # redis-py types both clients as one
+            known: dict[str, str] = client.config_get(name)  # type: ignore[assignment]  # redis-py types both its clients as one
             before.setdefault(name, known[name])
             client.config_set(name, value)
 
@@ -246,6 +251,61 @@ def test_keys_that_anybody_can_read_are_a_warning(keys_file: Path) -> None:
 
     assert status == 0
     assert [level for level, _ in found_of(found, "signing keys")] == ["ok", "warn"]
+
+
+def record_connections(url: str, *connections: Connection) -> None:
+    async def add() -> None:
+        client: Redis = Redis.from_url(url, decode_responses=True)
+        for each in connections:
+            await Connections(Record(client)).add(each)
+        await client.aclose()
+
+    asyncio.run(add())
+
+
+def test_every_connection_is_asked_for_its_keys(environment: Callable[..., None], redis_url: str) -> None:
+    environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
+    with IdentityProvider.in_thread() as good, IdentityProvider.in_thread() as broken:
+        broken.broken.add("keys")
+        record_connections(
+            redis_url,
+            good.connection(id="con_good"),
+            good.connection(id="con_one", id_token_signed_response_alg="ES256"),
+            dataclasses.replace(good.connection(id="con_off"), enabled=False),
+            broken.connection(id="con_broken"),
+            good.connection(id="con_none", signing_algorithms=()),
+        )
+
+        status, found = check()
+
+    assert status == 1
+    assert found_of(found, "connection good") == [("ok", "4 usable keys from its identity provider")]
+    assert found_of(found, "connection one") == [("ok", "1 usable key from its identity provider")]
+    assert found_of(found, "connection off") == [("warn", "it is disabled: its identity provider is answered 403")]
+    assert found_of(found, "connection broken") == [
+        ("fail", "its identity provider's keys cannot be had: it answered 500, not 200")
+    ]
+    assert [level for level, _ in found_of(found, "connection none")] == ["fail"]
+
+
+def test_more_connections_than_one_page_are_all_looked_at(environment: Callable[..., None], redis_url: str) -> None:
+    environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
+    names = [f"con_{number}" for number in range(PAGE + 1)]
+    with IdentityProvider.in_thread() as provider:
+        record_connections(redis_url, *(provider.connection(id=name) for name in names))
+
+        status, found = check()
+
+    assert status == 0
+    assert len([each for each in found if each.subject.startswith("connection ")]) == len(names)
+
+
+def test_without_a_record_connections_are_not_looked_at(environment: Callable[..., None]) -> None:
+    environment(REDIS_URL="redis://127.0.0.1:1")
+
+    _, found = check()
+
+    assert found_of(found, "connections") == [("warn", "not looked at: the record cannot be reached (ConnectionError)")]
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])

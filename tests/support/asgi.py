@@ -1,0 +1,245 @@
+"""The HTTP process without a socket: the application itself, its lifespan run as a server runs it, called by httpx.
+
+What is behind it is real: Redis, the identity providers, the outbound client. Only the clock is ours.
+"""
+
+import base64
+import contextlib
+import ipaddress
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
+
+from service.app import create_app
+from service.keys.generate import generate_signing_keys
+from service.resources import Resources
+from service.settings import Settings
+from tests.support.clock import HandClock
+from tests.support.identity_provider import CLIENT_ID, NOTHING, IdentityProvider
+
+PUBLIC_URL: Final = "https://logout.example.com"
+"""Where the service believes to be reached."""
+
+ADMIN_TOKEN: Final = "the-administrators-token-of-the-tests"
+"""The management API's token."""
+
+NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
+"""No credential at all."""
+
+ADMINISTRATOR: Final[Mapping[str, str]] = MappingProxyType({"Authorization": f"Bearer {ADMIN_TOKEN}"})
+"""The administrator's credential."""
+
+LOOPBACK: Final = (ipaddress.IPv4Network("127.0.0.0/8"),)
+"""Where identity providers and applications of the tests are."""
+
+AGE_S: Final = 3 * 86_400.0
+"""How far the clock moves on between two tests, in seconds: nothing remembered of an identity provider lasts so long."""
+
+CREDENTIAL: Final = "s3cret-of-ours-at-the-identity-provider"
+"""Our `client_secret` at the identity provider, as connections of the tests are configured with."""
+
+SUBJECT: Final = "00u1ada"
+"""The `sub` of whoever signs in where a test does not say."""
+
+
+def bearer(token: str) -> dict[str, str]:
+    """A bearer credential."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    """An application's credential, encoded as RFC 6749 section 2.3.1 says."""
+    pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def refused(response: httpx.Response, status: int, error: str, *naming: str) -> str:
+    """The description of a refusal, after checking that it is one to the letter and names what it should."""
+    told = response.json()
+    assert (response.status_code, told.get("error")) == (status, error), response.text
+    assert set(told) == {"error", "error_description"}
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    assert ADMIN_TOKEN not in response.text
+    assert CREDENTIAL not in response.text
+    description = told["error_description"]
+    assert isinstance(description, str)
+    assert description
+    for each in naming:
+        assert each in description
+    return description
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """The service, and what is to be had behind its back."""
+
+    http: httpx.AsyncClient
+    resources: Resources
+    clock: HandClock
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Of clients registered by `client`, by client_id."""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        raw: bytes | AsyncIterable[bytes] | None = None,
+        by: Mapping[str, str] = ADMINISTRATOR,
+        headers: Mapping[str, str] = NOTHING,
+    ) -> httpx.Response:
+        """Any request; `body` is sent as JSON, `raw` as it is."""
+        content = json.dumps(body).encode() if body is not None else raw
+        return await self.http.request(method, path, content=content, headers={**by, **headers})
+
+    async def get(self, path: str, *, by: Mapping[str, str] = ADMINISTRATOR) -> httpx.Response:
+        """GET, by the administrator unless said otherwise."""
+        return await self.call("GET", path, by=by)
+
+    async def post(self, path: str, body: object = None, *, by: Mapping[str, str] = ADMINISTRATOR) -> httpx.Response:
+        """POST, likewise."""
+        return await self.call("POST", path, body, by=by)
+
+    async def patch(self, path: str, body: object, *, by: Mapping[str, str] = ADMINISTRATOR) -> httpx.Response:
+        """PATCH, likewise."""
+        return await self.call("PATCH", path, body, by=by)
+
+    async def delete(self, path: str, *, by: Mapping[str, str] = ADMINISTRATOR) -> httpx.Response:
+        """DELETE, likewise."""
+        return await self.call("DELETE", path, by=by)
+
+    async def client(self, client_id: str, **members: object) -> dict[str, Any]:
+        """A registered client."""
+        uri = f"https://{client_id}.example.com/logout"
+        answer = await self.post("/api/v2/clients", {"client_id": client_id, "backchannel_logout_uri": uri, **members})
+        assert answer.status_code == 201, answer.text
+        told: dict[str, Any] = answer.json()
+        self.secrets[client_id] = told["client_secret"]
+        return told
+
+    def by(self, client_id: str) -> dict[str, str]:
+        """The credential of a client made by `client`."""
+        return basic(client_id, self.secrets[client_id])
+
+    async def connection(
+        self, idp: IdentityProvider, *clients: str, name: str = "okta", options: Mapping[str, object] = NOTHING
+    ) -> dict[str, Any]:
+        """A connection by discovery, for which these clients, registered where they are not yet, are enabled."""
+        for each in clients:
+            if each not in self.secrets:
+                await self.client(each)
+        answer = await self.post(
+            "/api/v2/connections",
+            {**connection_body(idp, name=name, options=options), "enabled_clients": list(clients)},
+        )
+        assert answer.status_code == 201, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def sign_in(self, idp: IdentityProvider, *clients: str, **members: object) -> dict[str, Any]:
+        """A session of SUBJECT at these clients through the connection `okta`."""
+        answer = await self.post("/api/v2/sessions", sign_in_body(idp, *clients, **members))
+        assert answer.status_code == 201, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def refresh_token(self, session: Mapping[str, Any], client_id: str, **members: object) -> str:
+        """A refresh token of a client in a session."""
+        body = {"session_id": session["session_id"], "client_id": client_id, **members}
+        answer = await self.post("/api/v2/refresh-tokens", body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["refresh_token"])
+
+    async def introspect(
+        self, token: str, *, by: Mapping[str, str] = ADMINISTRATOR, **parameters: str
+    ) -> httpx.Response:
+        """The answer to one introspection."""
+        return await self.http.post("/oauth/introspect", data={"token": token, **parameters}, headers=dict(by))
+
+    async def global_token_revocation(
+        self, idp: IdentityProvider, body: object, *, name: str = "okta", assertion: str | None = None
+    ) -> httpx.Response:
+        """The answer to a request such as Okta sends."""
+        token = assertion or idp.assertion(audience=gtr_url(name), alg="ES256", now_s=self.clock.now_s)
+        return await self.http.post(gtr_path(name), json=body, headers=bearer(token))
+
+
+def gtr_path(name: str) -> str:
+    """The path of a connection's Global Token Revocation door."""
+    return f"/oauth/global-token-revocation/connection/{name}"
+
+
+def gtr_url(name: str) -> str:
+    """Its URL: the `aud` of every assertion."""
+    return PUBLIC_URL + gtr_path(name)
+
+
+def connection_body(
+    idp: IdentityProvider, *, name: str = "okta", options: Mapping[str, object] = NOTHING
+) -> dict[str, Any]:
+    """The body that makes a back-channel connection by discovery."""
+    ordinary = {
+        "type": "back_channel",
+        "discovery_url": idp.discovery_url,
+        "client_id": CLIENT_ID,
+        "client_secret": CREDENTIAL,
+        "scopes": "openid profile",
+    }
+    return {"strategy": "oidc", "name": name, "options": {**ordinary, **options}}
+
+
+def sign_in_body(idp: IdentityProvider, *clients: str, **members: object) -> dict[str, Any]:
+    """The body of a sign-in through the connection `okta`."""
+    return {
+        "connection": "okta",
+        "subject": {"iss": idp.issuer, "sub": SUBJECT},
+        "clients": [{"client_id": each} for each in clients],
+        **members,
+    }
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    redis_url: str, folder: Path, *, clock: HandClock | None = None, raise_faults: bool = True, **settings: Any
+) -> AsyncIterator[Api]:
+    """The application over this Redis; its keys are written to `folder`. A fault of ours (500) is raised, not answered."""
+    keys = folder / "signing-keys.json"
+    keys.write_text(json.dumps(_signing_keys()), encoding="utf-8")
+    clock = clock or HandClock()
+    chosen = {
+        "public_url": PUBLIC_URL,
+        "signing_keys_file": keys,
+        "redis_url": SecretStr(redis_url),
+        "admin_token": SecretStr(ADMIN_TOKEN),
+        "allowed_private_networks": LOOPBACK,
+        **settings,
+    }
+    app = create_app(Settings(**chosen), clock=clock)
+    async with app.router.lifespan_context(app) as state:
+        if state is None:
+            raise AssertionError("the application's lifespan yields its state")
+        held = dict(state)
+
+        async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+            # As servers do: each request has a shallow copy.
+            await app({**scope, "state": dict(held)}, receive, send)
+
+        transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=raise_faults)
+        async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as http:
+            yield Api(http=http, resources=held["resources"], clock=clock)
+
+
+@cache
+def _signing_keys() -> dict[str, Any]:
+    return generate_signing_keys()

@@ -1,0 +1,254 @@
+"""The house opened inside a test: the real Redis, real outbound calls, keys of its own, and a clock turned by hand."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from service.domain.application import Application
+from service.domain.delivery import Delivery
+from service.domain.identifiers import new_refresh_token, new_refresh_token_id, new_revocation_id, new_session_id
+from service.domain.identifiers import user_id_for as derived_user_id
+from service.domain.refresh_token import RefreshToken
+from service.domain.revocation import Revocation, RevocationRequest
+from service.domain.session import Participant, Session, SignIn
+from service.domain.subject import SubjectIdentifier, iss_sub
+from service.resources import Resources, open_resources
+from service.settings import Settings
+from service.store import keyspace
+from tests.support.clock import HandClock
+from tests.support.tokens import private_key
+from workers.worker import WorkerProcess
+
+CONNECTION: Final = "con_okta"
+"""The connection people sign in through where a test names none."""
+
+UPSTREAM: Final = "https://okta.example.com"
+"""The issuer people come from."""
+
+ISSUER: Final = "https://auth.example.com/"
+"""The authorization server the house stands beside: `iss` of its logout tokens."""
+
+HOUR_S: Final = 3600
+"""How long a session or a token lasts where a test does not say, in seconds."""
+
+DAY_S: Final = 86_400
+"""A day, in seconds."""
+
+
+def user_id(name: str, connection_id: str = CONNECTION) -> str:
+    """A person's id, by the `sub` they have upstream."""
+    return derived_user_id(connection_id, UPSTREAM, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Everything both processes hold, and the short ways a test takes through it. People are named by their `sub`."""
+
+    resources: Resources
+    clock: HandClock
+    worker: WorkerProcess
+
+    async def application(
+        self,
+        client_id: str,
+        uri: str | None = None,
+        *,
+        session_required: bool = False,
+        algorithm: str = "ES256",
+    ) -> Application:
+        """Register an application that is told at `uri`."""
+        application = Application(
+            client_id=client_id,
+            client_secret_hash="",
+            backchannel_logout_uri=uri,
+            backchannel_logout_session_required=session_required,
+            id_token_signed_response_alg=algorithm,
+            created_at_ms=self.clock.now_ms(),
+            updated_at_ms=self.clock.now_ms(),
+        )
+        await self.resources.applications.add(application)
+        return application
+
+    async def sign_in(
+        self,
+        name: str = "ada",
+        *clients: str | Participant,
+        lasts_s: float = HOUR_S,
+        auth_time_s: int | None = None,
+        identifiers: Iterable[SubjectIdentifier] = (),
+        connection_id: str = CONNECTION,
+        session_id: str | None = None,
+    ) -> str:
+        """Sign somebody in at some applications; the session's id."""
+        user, session = user_id(name, connection_id), session_id or new_session_id()
+        named = (iss_sub(UPSTREAM, name), *identifiers)
+        await self.resources.people.register(user, connection_id, named)
+        await self.resources.sessions.open(
+            SignIn(
+                session_id=session,
+                user_id=user,
+                connection_id=connection_id,
+                iss=UPSTREAM,
+                sub=name,
+                identifiers=named,
+                upstream_sid=None,
+                auth_time_s=auth_time_s,
+                expires_at_ms=self.clock.now_ms() + round(lasts_s * 1000),
+                participants=tuple(
+                    each
+                    if isinstance(each, Participant)
+                    else Participant(client_id=each, sub=f"{each}|{name}", sid=f"{each}|{session}")
+                    for each in clients
+                ),
+            ),
+            now_ms=self.clock.now_ms(),
+        )
+        return session
+
+    async def session(self, session_id: str) -> Session:
+        """A session as it stands."""
+        found = await self.resources.sessions.get(session_id, now_ms=self.clock.now_ms())
+        assert found is not None
+        return found
+
+    async def join(self, session_id: str, client_id: str, *, sub: str = "", sid: str = "") -> None:
+        """Let another application join a session."""
+        participant = Participant(client_id=client_id, sub=sub or f"{client_id}|joined", sid=sid or session_id)
+        await self.resources.sessions.join(await self.session(session_id), participant, now_ms=self.clock.now_ms())
+
+    async def issue(
+        self,
+        session_id: str,
+        client_id: str,
+        *,
+        offline: bool = False,
+        lasts_s: float = HOUR_S,
+        secret: str | None = None,
+        token_id: str | None = None,
+    ) -> str:
+        """Issue a refresh token; the token."""
+        session = await self.session(session_id)
+        secret = secret or new_refresh_token()
+        now_ms = self.clock.now_ms()
+        token = RefreshToken(
+            refresh_token_id=token_id or new_refresh_token_id(),
+            user_id=session.user_id,
+            connection_id=session.connection_id,
+            session_id=session_id,
+            client_id=client_id,
+            sub="",
+            scope=None,
+            offline=offline,
+            issued_at_ms=now_ms,
+            expires_at_ms=now_ms + round(lasts_s * 1000),
+        )
+        await self.resources.refresh_tokens.issue(secret, token, now_ms=now_ms)
+        return secret
+
+    async def session_honoured(self, session_id: str) -> bool:
+        """Whether a session is honoured now."""
+        found = await self.resources.sessions.get(session_id, now_ms=self.clock.now_ms())
+        return found is not None and found.active(self.clock.now_ms())
+
+    async def token_honoured(self, secret: str) -> bool:
+        """Whether a refresh token is honoured now."""
+        return await self.resources.refresh_tokens.find_active(secret, now_ms=self.clock.now_ms()) is not None
+
+    def request(
+        self, *names: str, session_id: str | None = None, revocation_id: str | None = None
+    ) -> RevocationRequest:
+        """What a verified caller would ask for."""
+        return RevocationRequest(
+            revocation_id=revocation_id or new_revocation_id(),
+            connection_id=CONNECTION,
+            user_ids=tuple(user_id(name) for name in names),
+            initiator="session_delete" if session_id else "global_token_revocation",
+            session_id=session_id,
+        )
+
+    async def revoke(self, *names: str, session_id: str | None = None) -> str:
+        """Accept a revocation of people, or of one session; its id."""
+        accepted = await self.resources.sink.accept(self.request(*names, session_id=session_id))
+        return accepted.revocation_id
+
+    async def record_only(self, request: RevocationRequest) -> str:
+        """What is left when a process dies right after it has recorded a revocation; its id."""
+        now_ms = self.clock.now_ms()
+        await self.resources.revocations.record(request, now_ms=now_ms, look_at_ms=now_ms)
+        return request.revocation_id
+
+    async def work_off(self, revocation_id: str) -> Revocation:
+        """Do what the job of this revocation does; its receipt afterwards."""
+        await self.worker.revoker.revoke(revocation_id)
+        return await self.receipt(revocation_id)
+
+    async def run_queue(self) -> None:
+        """Run the jobs on the queue until it is empty, as arq runs them."""
+        await self.worker.create_arq_worker(burst=True).async_run()
+
+    async def receipt(self, revocation_id: str) -> Revocation:
+        """A revocation's head."""
+        found = await self.resources.revocations.get(revocation_id)
+        assert found is not None
+        return found
+
+    async def deliveries(self, revocation_id: str) -> tuple[Delivery, ...]:
+        """What a revocation owes, by client."""
+        return await self.resources.deliveries.of_revocation(revocation_id)
+
+    async def delivery(self, revocation_id: str) -> Delivery:
+        """The one delivery of a revocation that has one."""
+        (only,) = await self.deliveries(revocation_id)
+        return only
+
+    async def due(self) -> dict[str, int]:
+        """The due index: when each id must be looked at, in milliseconds since the epoch."""
+        flat = await self.resources.record.run("ZRANGE", keyspace.DUE, 0, -1, "WITHSCORES")
+        return {name: int(float(score)) for name, score in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def open_revocations(self) -> set[str]:
+        """The revocations that are on the list of unfinished ones."""
+        return set(await self.resources.record.run("ZRANGE", keyspace.OPEN, 0, -1))
+
+
+def signing_keys(*algorithms: str) -> dict[str, list[dict[str, object]]]:
+    """A private JWKS with a key for each algorithm, always the same ones in one process."""
+    return {"keys": [dict(private_key(each, 100).as_dict(private=True)) for each in algorithms]}
+
+
+@asynccontextmanager
+async def open_house(
+    redis_url: str, folder: Path, *, algorithms: tuple[str, ...] = ("ES256",), queue_url: str = "", **more: object
+) -> AsyncIterator[House]:
+    """Open the house; `more` are settings. The clock stands at the present second: Redis expires keys by its own."""
+    keys_file = folder / "signing-keys.json"
+    keys_file.write_text(json.dumps(signing_keys(*algorithms)), encoding="utf-8")
+    settings = Settings.model_validate(
+        {
+            "public_url": "https://logout.example.com",
+            "issuer": ISSUER,
+            "signing_keys_file": keys_file,
+            "redis_url": redis_url,
+            "queue_redis_url": queue_url,
+            "allowed_private_networks": "127.0.0.0/8",
+            **more,
+        }
+    )
+    clock = HandClock(int(time.time()) * 1000)
+    async with open_resources(settings, clock=clock) as resources:
+        worker = WorkerProcess(resources)
+        yield House(resources=resources, clock=clock, worker=worker)
+        await worker.notifier.drain(0)
+
+
+@pytest.fixture
+async def house(redis_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    """The house on an empty Redis."""
+    async with open_house(redis_url, tmp_path) as opened:
+        yield opened

@@ -1,0 +1,128 @@
+"""Writing down what came of attempts, many at a time: whatever has ended while one write was under way goes into the next.
+
+The record comes first, then the hints that follow from it. A crash between leaves an entry too many in the due index,
+never one too few.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from service.domain.clock import Clock
+from service.domain.delivery import OPEN, Attempt, Delivery
+from service.domain.revocation import Revocation, State
+from service.store.deliveries import Deliveries, Settlement
+from service.store.people import People, Told
+from service.store.schedule import Schedule
+from service.store.statistics import Statistics
+
+MAX_BATCH: Final = 500
+"""Most outcomes in one write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A delivery before and after one attempt, under the lease it was attempted with."""
+
+    revocation: Revocation
+    before: Delivery
+    after: Delivery
+    lease_until_ms: int
+
+    @property
+    def attempted(self) -> bool:
+        """Whether something was sent; else it was put off or skipped."""
+        return self.after.attempt_count > self.before.attempt_count
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be tried."""
+        return self.after.state not in OPEN
+
+
+class Ledger:
+    """One per worker process."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        deliveries: Deliveries,
+        schedule: Schedule,
+        statistics: Statistics,
+        people: People,
+    ) -> None:
+        self._clock = clock
+        self._deliveries = deliveries
+        self._schedule = schedule
+        self._statistics = statistics
+        self._people = people
+        self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def write(self, entry: Entry) -> bool:
+        """Write one outcome down. False when its lease had been lost: another attempt counts. Raises Unavailable."""
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, written))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        return await written
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            try:
+                kept = await self._write([entry for entry, _ in batch])
+            except Exception as error:  # each caller is to learn of it, whatever it is  # noqa: BLE001
+                for _, written in batch:
+                    if not written.done():
+                        written.set_exception(error)
+                continue
+            for (_, written), state in zip(batch, kept, strict=True):
+                if not written.done():
+                    written.set_result(state != "lost")
+
+    async def _write(self, entries: Sequence[Entry]) -> list[State | Literal["lost"]]:
+        now_ms = self._clock.now_ms()
+        states = await self._deliveries.settle(
+            [Settlement(delivery=each.after, lease_until_ms=each.lease_until_ms) for each in entries], now_ms=now_ms
+        )
+        kept = [each for each, state in zip(entries, states, strict=True) if state != "lost"]
+        finished = {
+            each.revocation.revocation_id: each.revocation
+            for each, state in zip(entries, states, strict=True)
+            if each.closed and state in {"completed", "incomplete"}
+        }
+        await self._schedule.settle(
+            finished=list(finished),
+            done=[each.after.delivery_id for each in kept if each.closed],
+            due={
+                each.after.delivery_id: each.after.next_attempt_at_ms
+                for each in kept
+                if not each.closed and each.after.next_attempt_at_ms is not None
+            },
+        )
+        await self._statistics.count(
+            deliveries=[each.after.state for each in kept if each.closed],
+            attempts=[_result(each.after.attempts[-1]) for each in kept if each.attempted],
+            told_s=[(now_ms - each.accepted_at_ms) / 1000 for each in finished.values()],
+        )
+        await self._people.forget_participation(
+            Told(
+                user_id=each.after.user_id,
+                revocation_id=each.revocation.revocation_id,
+                client_id=each.after.client_id,
+                sub=each.after.sub,
+                sid=each.after.sid,
+                one_session=each.revocation.session_id is not None,
+            )
+            for each in kept
+            if each.after.state == "delivered"
+        )
+        return states
+
+
+def _result(attempt: Attempt) -> str:
+    """An attempt as it is counted: few values, none of a stranger's choosing."""
+    return f"{attempt.status // 100}xx" if attempt.status is not None else attempt.error or "error"
