@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from service.domain.clock import Clock
-from service.domain.revocation import RevocationRequest
+from service.domain.revocation import Revocation, RevocationRequest
 from service.jobs import Queue
 from service.store.people import People
 from service.store.revocations import Revocations
@@ -60,7 +60,7 @@ class Sink:
             log.info("revocation.repeated", connection_id=request.connection_id, initiator=request.initiator)
             return Accepted(revocation_id=rid, repeated=True)
 
-        await self._cut_off(request, now_ms=now_ms, accepted_at_ms=recorded.accepted_at_ms)
+        await cut_off(self.people, recorded, now_ms=now_ms)
         revoked_at_ms = self.clock.now_ms()
         await asyncio.gather(
             self.revocations.mark_revoked(rid, at_ms=revoked_at_ms),
@@ -77,35 +77,12 @@ class Sink:
         )
         return Accepted(revocation_id=rid, repeated=False)
 
-    async def _cut_off(self, request: RevocationRequest, *, now_ms: int, accepted_at_ms: int) -> None:
-        await asyncio.gather(
-            *(
-                cut_off(
-                    self.people,
-                    user_id,
-                    request.session_id,
-                    request.revocation_id,
-                    now_ms=now_ms,
-                    accepted_at_ms=accepted_at_ms,
-                )
-                for user_id in request.user_ids
-            )
-        )
 
-
-async def cut_off(
-    people: People,
-    user_id: str,
-    session_id: str | None,
-    revocation_id: str,
-    *,
-    now_ms: int,
-    accepted_at_ms: int,
-    late: bool = False,
-) -> int:
-    """End what one revocation covers of one person: all of it, or one session. The moment it holds from, in ms."""
-    if session_id is not None:
-        return await people.end_session(
-            user_id, session_id, revocation_id, now_ms=now_ms, accepted_at_ms=accepted_at_ms
-        )
-    return await people.cut_off(user_id, revocation_id, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late)
+async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: bool = False) -> None:
+    """End what a recorded revocation covers: everything of each person, or one session. `late`: after a crash."""
+    rid, accepted_at_ms = revocation.revocation_id, revocation.accepted_at_ms
+    if revocation.session_id is None:
+        await people.cut_off(revocation.user_ids, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late)
+        return
+    for user_id in revocation.user_ids:
+        await people.end_session(user_id, revocation.session_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms)

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from service.admin import clients, connections, people, revocations
@@ -18,14 +19,14 @@ from service.settings import Settings
 from service.web import published
 from service.web.bodies import MAX_BODY_BYTES
 from service.web.operation import Operation, build_openapi, build_routes
-from service.web.problems import on_fault, on_http_exception, on_logoutd_error
-from service.web.requests import Correlation
+from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
+from service.web.requests import BodyLimit, Correlation
 from service.web.state import Request, State, resources_of
 
 
 async def read_openapi(request: Request) -> Response:
     """This API as OpenAPI 3.1, from the records its routes are made of."""
-    document = build_openapi(OPERATIONS, base_url=resources_of(request).settings.base_url, version=version("logoutd"))
+    document = build_openapi(OPERATIONS, base_url=resources_of(request).settings.base_url, version=_version())
     return JSONResponse(document, headers=published.PUBLIC_CACHE)
 
 
@@ -59,14 +60,24 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
         async with open_resources(settings, clock=clock) as resources:
             yield {"resources": resources}
 
-    return Starlette(
+    app = Starlette(
         routes=build_routes(OPERATIONS),
-        middleware=[Middleware(Correlation)],
+        middleware=[Middleware(Correlation), Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)],
         exception_handlers={
             LogoutdError: on_logoutd_error,
             HTTPException: on_http_exception,
+            ClientDisconnect: on_disconnect,
             Exception: on_fault,
         },
         lifespan=lifespan,
-        max_body_size=MAX_BODY_BYTES,
     )
+    # A slash too many is another address. The framework would redirect, to whatever host the request names.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("logoutd")
+    except PackageNotFoundError:
+        return "unknown"  # run from a source tree, not installed

@@ -63,7 +63,12 @@ class Revoker:
             return
         if revocation.revoked_at_ms is None:
             await self._complete(revocation)
-        snapshots = await self._snapshot(revocation)
+        snapshots = await self.people.snapshot(
+            revocation.user_ids,
+            revocation_id,
+            now_ms=revocation.accepted_at_ms,
+            session_id=revocation.session_id,
+        )
         still_open, _ = await asyncio.gather(
             self._plan_and_tell(revocation, snapshots), self._forget(revocation, snapshots)
         )
@@ -76,32 +81,8 @@ class Revoker:
     async def _complete(self, revocation: Revocation) -> None:
         now_ms = self.clock.now_ms()
         log.warning("revocation.completed_late", revocation_id=revocation.revocation_id)
-        for user_id in revocation.user_ids:
-            await cut_off(
-                self.people,
-                user_id,
-                revocation.session_id,
-                revocation.revocation_id,
-                now_ms=now_ms,
-                accepted_at_ms=revocation.accepted_at_ms,
-                late=True,
-            )
+        await cut_off(self.people, revocation, now_ms=now_ms, late=True)
         await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms)
-
-    async def _snapshot(self, revocation: Revocation) -> dict[str, Snapshot]:
-        found = await asyncio.gather(
-            *(
-                self.people.snapshot(
-                    user_id,
-                    revocation.revocation_id,
-                    now_ms=revocation.accepted_at_ms,
-                    session_id=revocation.session_id,
-                )
-                for user_id in revocation.user_ids
-            )
-        )
-        pairs = zip(revocation.user_ids, found, strict=True)
-        return {user_id: snapshot for user_id, snapshot in pairs if snapshot is not None}
 
     async def _plan_and_tell(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> bool:
         """Steps 3 and 5; whether anything is (or was, a moment ago) still to be told."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, RootModel, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from service.admin.connection_bodies import (
@@ -21,7 +21,7 @@ from service.domain.identifiers import new_connection_id
 from service.errors import Conflict, InvalidRequest, NotFound
 from service.resources import Resources
 from service.web.access import require_administrator
-from service.web.bodies import Body, describe, read_body, read_json
+from service.web.bodies import Body, describe, read_body
 from service.web.operation import Operation
 from service.web.pages import page, read_page
 from service.web.problems import NO_STORE
@@ -35,7 +35,8 @@ class EnabledClient(Body):
     status: bool
 
 
-_ENABLED_CLIENTS = TypeAdapter(Annotated[list[EnabledClient], Field(max_length=MAX_ENABLED_CLIENTS)])
+class EnabledClientsPatch(RootModel[Annotated[list[EnabledClient], Field(max_length=MAX_ENABLED_CLIENTS)]]):
+    """What changes of a connection's enabled clients."""
 
 
 async def create_connection(request: Request) -> Response:
@@ -85,6 +86,8 @@ async def update_connection(request: Request) -> Response:
     resources = resources_of(request)
     connection = await _find(request)
     body = await read_body(request, ConnectionPatch)
+    if any(getattr(body, name) is None for name in body.model_fields_set - {"display_name"}):
+        raise InvalidRequest("only `display_name`, and members of `options`, may be null")
     changed = replace(connection, updated_at_ms=resources.clock.now_ms())
     if "display_name" in body.model_fields_set:
         changed = replace(changed, display_name=body.display_name)
@@ -126,11 +129,7 @@ async def update_enabled_clients(request: Request) -> Response:
     require_administrator(request)
     resources = resources_of(request)
     connection = await _find(request)
-    await read_json(request)
-    try:
-        wanted = _ENABLED_CLIENTS.validate_json(await request.body())
-    except ValidationError as error:
-        raise InvalidRequest(describe(error)) from None
+    wanted = (await read_body(request, EnabledClientsPatch)).root
     await _require_known(resources, [each.client_id for each in wanted if each.status])
     enabled = dict.fromkeys(connection.enabled_clients)
     for each in wanted:
@@ -237,7 +236,7 @@ OPERATIONS = (
         summary="Enable or disable applications",
         tag="Connections",
         access="administrator",
-        body_schema=_ENABLED_CLIENTS.json_schema(),
+        body=EnabledClientsPatch,
         responses={200: "The clients enabled now.", 404: "There is no such connection."},
     ),
 )

@@ -27,7 +27,7 @@ async def list_user_sessions(request: Request) -> Response:
     limit, offset = read_page(request)
     person = await _find(request)
     now_ms = resources.clock.now_ms()
-    found = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit + 1, now_ms=now_ms)
+    found = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit + 1)
     items = [describe_session(each, now_ms) for each in found[:limit]]
     return JSONResponse(page(items, next_position=offset + limit if len(found) > limit else None), headers=NO_STORE)
 

@@ -64,7 +64,7 @@ async def list_revocations(request: Request) -> Response:
     if state is not None and state not in STATES:
         raise InvalidRequest(f"`state` must be one of {', '.join(STATES)}")
     named = asked.get("connection")
-    connection_id = (await find_connection(resources, named)).id if named else None
+    connection_id = (await find_connection(resources, named)).id if named is not None else None
     found, next_offset = await resources.revocations.page(
         connection_id=connection_id, user_id=asked.get("user_id"), state=state, offset=offset, limit=limit
     )

@@ -58,6 +58,7 @@ class Child:
         self._log = log
         self._is_ready = is_ready
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked_to_end = False
         self.started_at_ms = 0
         """When it was last started, in milliseconds since the epoch."""
 
@@ -82,6 +83,7 @@ class Child:
         """Start it, and do not wait."""
         if self.running:
             return
+        self._asked_to_end = False
         self.started_at_ms = time.time_ns() // 1_000_000
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
             tethered(module_command(self.name)),
@@ -107,8 +109,9 @@ class Child:
         self.wait_until_ready()
 
     def terminate(self) -> None:
-        """Ask it to end, and do not wait."""
-        if self.running:
+        """Ask it to end, once, and do not wait: a second signal would catch it after it has put its handler away."""
+        if self.running and not self._asked_to_end:
+            self._asked_to_end = True
             self.process.terminate()
 
     def stop(self) -> None:

@@ -33,7 +33,9 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
             log.warning("door.refused", outcome=outcome, detail=str(error))
             raise
         except HTTPException as error:
-            numbers.door_requests.labels(name, f"http_{error.status_code}").inc()
+            outcome = f"http_{error.status_code}"
+            numbers.door_requests.labels(name, outcome).inc()
+            log.warning("door.refused", outcome=outcome, detail=error.detail)
             raise
         numbers.door_requests.labels(name, "accepted").inc()
         numbers.accept_seconds.labels(name).observe(time.perf_counter() - started)

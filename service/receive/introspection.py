@@ -51,7 +51,7 @@ async def _refresh_token(resources: Resources, caller: Caller, token: str, now_m
 
 
 async def _session(resources: Resources, caller: Caller, session_id: str, now_ms: int) -> dict[str, Any] | None:
-    found = await resources.sessions.get(session_id, now_ms=now_ms)
+    found = await resources.sessions.get(session_id)
     if found is None or not found.active(now_ms):
         return None
     answer: dict[str, Any] = {

@@ -44,7 +44,7 @@ async def create_refresh_token(request: Request) -> Response:
     body = await read_body(request, RefreshTokenBody)
     caller.require_self(body.client_id)
     now_ms = resources.clock.now_ms()
-    session = await resources.sessions.get(body.session_id, now_ms=now_ms)
+    session = await resources.sessions.get(body.session_id)
     if session is None:
         raise NotFound("there is no such session")
     secret = body.token or new_refresh_token()

@@ -47,7 +47,7 @@ class SubjectBody(Body):
     sub: Text
 
 
-class ClientBody(Body):
+class ParticipantBody(Body):
     """An application in a session, with the names in its ID token."""
 
     client_id: Text
@@ -66,7 +66,7 @@ class SignInBody(Body):
     upstream_sid: Text | None = Field(default=None, description="`sid` of the identity provider's ID token.")
     auth_time: int | None = Field(default=None, ge=0, description="When the person authenticated, in seconds.")
     expires_in: int | None = Field(default=None, ge=1, le=MAX_LIFETIME_S, description="Lifetime in seconds.")
-    clients: list[ClientBody] = Field(default=[], max_length=MAX_CLIENTS)
+    clients: list[ParticipantBody] = Field(default=[], max_length=MAX_CLIENTS)
 
 
 async def create_session(request: Request) -> Response:
@@ -115,7 +115,7 @@ async def join_session(request: Request) -> Response:
     """Another application joins a session that is still honoured; joining again with the same names changes nothing."""
     resources = resources_of(request)
     caller = await require_caller(request)
-    body = await read_body(request, ClientBody)
+    body = await read_body(request, ParticipantBody)
     now_ms = resources.clock.now_ms()
     caller.require_self(body.client_id)
     session = await _find(resources, request)
@@ -159,7 +159,7 @@ def _identifiers(given: list[dict[str, Any]]) -> list[SubjectIdentifier]:
     return [identifier for each in given for identifier in parse_subject(each)]
 
 
-def _participant(body: ClientBody, user_id: str, session_id: str) -> Participant:
+def _participant(body: ParticipantBody, user_id: str, session_id: str) -> Participant:
     return Participant(client_id=body.client_id, sub=body.sub or user_id, sid=body.sid or session_id)
 
 
@@ -169,6 +169,8 @@ def _require_once(client_ids: list[str]) -> None:
 
 
 async def _require_enabled(resources: Resources, connection: Connection, caller: Caller, client_ids: list[str]) -> None:
+    if not caller.is_administrator and not client_ids:
+        raise NotAllowed("an application may record sign-ins of its own only: `clients` must name it")
     for each in client_ids:
         caller.require_self(each)
     known = await resources.applications.get_many(client_ids)
@@ -177,7 +179,7 @@ async def _require_enabled(resources: Resources, connection: Connection, caller:
 
 
 async def _find(resources: Resources, request: Request) -> Session:
-    session = await resources.sessions.get(request.path_params["session_id"], now_ms=resources.clock.now_ms())
+    session = await resources.sessions.get(request.path_params["session_id"])
     if session is None:
         raise NotFound("there is no such session")
     return session
@@ -218,7 +220,7 @@ OPERATIONS = (
         summary="Let an application join a session",
         tag="Sessions",
         access="administrator or application",
-        body=ClientBody,
+        body=ParticipantBody,
         responses={
             201: "The application is in the session.",
             403: "The application is not enabled for the connection.",

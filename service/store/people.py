@@ -124,66 +124,59 @@ class People:
         )
 
     async def cut_off(
-        self, user_id: str, revocation_id: str, *, now_ms: int, accepted_at_ms: int, late: bool = False
-    ) -> int:
-        """End everything the person holds, in one atomic O(1) step; the moment from which that is true, in ms.
+        self, user_ids: Sequence[str], revocation_id: str, *, now_ms: int, accepted_at_ms: int, late: bool = False
+    ) -> None:
+        """End everything each of these people holds, in one atomic O(1) step a person and one round trip.
 
         `late`: completing a revocation that was recorded but, a crash between, never cut off and never acknowledged.
         """
-        moment = await self._record.script(
-            "cut_off",
-            [keyspace.person(user_id), keyspace.cutoffs(user_id), keyspace.person_revocations(user_id)],
+        await self._record.pipeline(
             [
-                revocation_id,
-                now_ms,
-                accepted_at_ms + LATE_MARGIN_MS if late else accepted_at_ms,
-                "1" if late else "0",
-                now_ms - self._receipt_ms,
-            ],
+                Script(
+                    "cut_off",
+                    [keyspace.person(user_id), keyspace.cutoffs(user_id), keyspace.person_revocations(user_id)],
+                    [
+                        revocation_id,
+                        now_ms,
+                        accepted_at_ms + LATE_MARGIN_MS if late else accepted_at_ms,
+                        "1" if late else "0",
+                        now_ms - self._receipt_ms,
+                    ],
+                )
+                for user_id in user_ids
+            ]
         )
-        return int(moment)
 
     async def end_session(
         self, user_id: str, session_id: str, revocation_id: str, *, now_ms: int, accepted_at_ms: int
-    ) -> int:
-        """End one session and its tokens; the moment from which that is true, in ms."""
-        moment = await self._record.script(
+    ) -> None:
+        """End one session and its tokens."""
+        await self._record.script(
             "end_session",
             [keyspace.person_revocations(user_id), keyspace.session(user_id, session_id)],
             [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
         )
-        return int(moment)
 
     async def snapshot(
-        self, user_id: str, revocation_id: str, *, now_ms: int, session_id: str | None
-    ) -> Snapshot | None:
-        """What the revocation covers of this person; None when it has not been cut off."""
-        raw = await self._record.script(
-            "snapshot_person",
+        self, user_ids: Sequence[str], revocation_id: str, *, now_ms: int, session_id: str | None
+    ) -> dict[str, Snapshot]:
+        """What the revocation covers of each of these people; those it has not been cut off for are left out."""
+        raw = await self._record.pipeline(
             [
-                keyspace.person(user_id),
-                keyspace.person_sessions(user_id),
-                keyspace.participation(user_id),
-                keyspace.cutoffs(user_id),
-            ],
-            [revocation_id, now_ms, session_id or ""],
-        )
-        if not raw:
-            return None
-        found: dict[str, Any] = json.loads(raw)
-        # Redis writes an empty Lua table as {}, a filled one as a list.
-        return Snapshot(
-            sessions=tuple(
-                EndedSession(
-                    session_id=each["id"],
-                    active=each["active"],
-                    token_hashes=tuple(each["tokens"]),
-                    live_tokens=each["live_tokens"],
+                Script(
+                    "snapshot_person",
+                    [
+                        keyspace.person(user_id),
+                        keyspace.person_sessions(user_id),
+                        keyspace.participation(user_id),
+                        keyspace.cutoffs(user_id),
+                    ],
+                    [revocation_id, now_ms, session_id or ""],
                 )
-                for each in found["sessions"]
-            ),
-            targets=tuple(Target(**each) for each in found["targets"]),
+                for user_id in user_ids
+            ]
         )
+        return {user_id: _snapshot(each) for user_id, each in zip(user_ids, raw, strict=True) if each}
 
     async def forget(
         self, user_id: str, revocation_id: str, sessions: Sequence[EndedSession], *, ended_at_ms: int
@@ -215,6 +208,23 @@ class People:
                 for each in told
             ]
         )
+
+
+def _snapshot(raw: str) -> Snapshot:
+    found: dict[str, Any] = json.loads(raw)
+    # Redis writes an empty Lua table as {}, a filled one as a list; either is gone through the same way.
+    return Snapshot(
+        sessions=tuple(
+            EndedSession(
+                session_id=each["id"],
+                active=each["active"],
+                token_hashes=tuple(each["tokens"]),
+                live_tokens=each["live_tokens"],
+            )
+            for each in found["sessions"]
+        ),
+        targets=tuple(Target(**each) for each in found["targets"]),
+    )
 
 
 def _identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:

@@ -1,13 +1,12 @@
 """Sign-ins as Redis knows them."""
 
-import asyncio
 import json
 from typing import Any, Final
 
 from service.domain.session import Participant, Session, SignIn
 from service.errors import Conflict, NotFound, ReauthenticationRequired
 from service.store import keyspace
-from service.store.record import Record
+from service.store.record import Record, Script
 
 DAY_MS: Final = 86_400_000
 
@@ -90,42 +89,27 @@ class Sessions:
         if outcome != "joined":
             raise Conflict("the client is in this session already, under another `sub` or `sid`")
 
-    async def get(self, session_id: str, *, now_ms: int) -> Session | None:
+    async def get(self, session_id: str) -> Session | None:
         """One session as it stands, ended and expired ones included until they are forgotten; None when unknown."""
         user = await self._record.run("GET", keyspace.session_owner(session_id))
         if user is None:
             return None
-        answer = await self._record.script(
-            "read_session",
-            [
-                keyspace.person(user),
-                keyspace.session(user, session_id),
-                keyspace.session_clients(user, session_id),
-            ],
-            [now_ms],
-        )
-        if not answer:
-            return None
-        facts, clients = _pairs(answer[0]), _pairs(answer[1])
-        return Session(
-            session_id=session_id,
-            user_id=user,
-            connection_id=facts["connection_id"],
-            created_at_ms=int(facts["created_at_ms"]),
-            expires_at_ms=int(facts["expires_at_ms"]),
-            ended_at_ms=int(facts["ended_at_ms"]) if "ended_at_ms" in facts else None,
-            upstream_sid=facts.get("upstream_sid"),
-            auth_time_s=int(facts["auth_time"]) if "auth_time" in facts else None,
-            participants=tuple(
-                Participant(client_id=client_id, **json.loads(raw)) for client_id, raw in sorted(clients.items())
-            ),
-        )
+        return _session(session_id, user, await self._record.script(*self._reading(user, session_id)))
 
-    async def of_person(self, user_id: str, *, offset: int, limit: int, now_ms: int) -> tuple[Session, ...]:
+    async def of_person(self, user_id: str, *, offset: int, limit: int) -> tuple[Session, ...]:
         """A person's sessions, from the `offset`-th on; those that are still remembered though expired included."""
         ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), offset, offset + limit - 1)
-        found = await asyncio.gather(*(self.get(session_id, now_ms=now_ms) for session_id in ids))
-        return tuple(each for each in found if each is not None)
+        found = await self._record.pipeline([Script(*self._reading(user_id, session_id)) for session_id in ids])
+        read = [_session(session_id, user_id, answer) for session_id, answer in zip(ids, found, strict=True)]
+        return tuple(each for each in read if each is not None)
+
+    def _reading(self, user_id: str, session_id: str) -> tuple[str, list[str], list[str | int | float]]:
+        keys = [
+            keyspace.person(user_id),
+            keyspace.session(user_id, session_id),
+            keyspace.session_clients(user_id, session_id),
+        ]
+        return "read_session", keys, []
 
     def _entries(self, session_id: str, participant: Participant, expires_at_ms: int) -> tuple[str, str, str]:
         """The participation field, the client's names in the session, and what is remembered of its part."""
@@ -139,6 +123,25 @@ class Sessions:
             json.dumps({"sub": participant.sub, "sid": participant.sid}),
             json.dumps(remembered),
         )
+
+
+def _session(session_id: str, user_id: str, answer: list[list[str]]) -> Session | None:
+    if not answer:
+        return None
+    facts, clients = _pairs(answer[0]), _pairs(answer[1])
+    return Session(
+        session_id=session_id,
+        user_id=user_id,
+        connection_id=facts["connection_id"],
+        created_at_ms=int(facts["created_at_ms"]),
+        expires_at_ms=int(facts["expires_at_ms"]),
+        ended_at_ms=int(facts["ended_at_ms"]) if "ended_at_ms" in facts else None,
+        upstream_sid=facts.get("upstream_sid"),
+        auth_time_s=int(facts["auth_time"]) if "auth_time" in facts else None,
+        participants=tuple(
+            Participant(client_id=client_id, **json.loads(raw)) for client_id, raw in sorted(clients.items())
+        ),
+    )
 
 
 def _pairs(flat: list[str]) -> dict[str, str]:

@@ -58,10 +58,10 @@ def require_administrator(request: Request) -> Caller:
 
 async def require_caller(request: Request) -> Caller:
     """The administrator by bearer token, or an application by its secret (RFC 6749 section 2.3.1)."""
-    header = request.headers.get("authorization", "")
-    if header.partition(" ")[0].lower() != "basic":
+    given = request.headers.getlist("authorization")
+    if len(given) != 1 or given[0].partition(" ")[0].lower() != "basic":
         return require_administrator(request)
-    client_id, secret = _basic(header)
+    client_id, secret = _basic(given[0])
     application = await resources_of(request).applications.get(client_id)
     expected = application.client_secret_hash if application else fingerprint("no such client")
     if not hmac.compare_digest(hash_secret(secret), expected) or application is None:

@@ -19,7 +19,7 @@ MAX_FORM_FIELDS: Final = 32
 MAX_NAMED: Final = 5
 """Most problems one answer names."""
 
-M = TypeVar("M", bound="Body")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Body(BaseModel):

@@ -81,12 +81,13 @@ def build_openapi(operations: Iterable[Operation], *, base_url: str, version: st
     """The OpenAPI 3.1 document of these operations."""
     listed = list(operations)
     models = sorted({each.body for each in listed if each.body}, key=lambda model: model.__name__)
-    _, definitions = models_json_schema(
+    references, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
+    bodies = {model: references[model, "validation"] for model in models}
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for each in listed:
-        paths[each.path][each.method.lower()] = _describe(each)
+        paths[each.path][each.method.lower()] = _describe(each, bodies)
     return {
         "openapi": "3.1.0",
         "info": {"title": "logoutd", "version": version, "summary": "Universal logout as a service."},
@@ -103,7 +104,7 @@ def build_openapi(operations: Iterable[Operation], *, base_url: str, version: st
     }
 
 
-def _describe(operation: Operation) -> dict[str, Any]:
+def _describe(operation: Operation, bodies: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
     parameters = [
         {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
         for part in operation.path.split("/")
@@ -121,7 +122,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
         "security": _SECURITY[operation.access],
         "responses": _responses(operation),
     }
-    content = _content(operation)
+    content = _content(operation, bodies)
     if content:
         described["requestBody"] = {"required": True, "content": content}
     return described
@@ -135,9 +136,9 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
 }
 
 
-def _content(operation: Operation) -> dict[str, Any] | None:
+def _content(operation: Operation, bodies: Mapping[type[BaseModel], Any]) -> dict[str, Any] | None:
     if operation.body is not None:
-        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{operation.body.__name__}"}}}
+        return {"application/json": {"schema": bodies[operation.body]}}
     if operation.body_schema is not None:
         return {"application/json": {"schema": dict(operation.body_schema)}}
     if operation.form:
@@ -151,7 +152,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     told: dict[int, str] = dict(operation.responses)
     if operation.access != "anyone":
         told = {**{status: _ERRORS[status] for status in (401, 503)}, **told}
-    if _content(operation):
+    if operation.body or operation.body_schema or operation.form:
         told = {**{status: _ERRORS[status] for status in (400, 413)}, **told}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {

@@ -15,6 +15,10 @@ MAX_LIMIT: Final = 100
 """Most items in a page."""
 
 
+MAX_CURSOR: Final = 20
+"""Longest cursor, in characters: a position of 13 digits. More than that and Redis could not count so far."""
+
+
 def read_page(request: Request, *, known: frozenset[str] = frozenset()) -> tuple[int, int]:
     """`limit`, and the number a cursor stands for (0 without one). Raises InvalidRequest, also for unknown parameters."""
     foreign = sorted(set(request.query_params) - known - {"limit", "cursor"})
@@ -38,9 +42,10 @@ def _cursor(position: int) -> str:
 
 def _read_cursor(cursor: str) -> int:
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        padded = cursor[: MAX_CURSOR + 1] + "=" * (-len(cursor) % 4)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (ValueError, binascii.Error):
         text = ""
-    if not text.startswith("p") or not text[1:].isdigit() or len(text) > 20:
+    if len(cursor) > MAX_CURSOR or not text.startswith("p") or not text[1:].isdigit():
         raise InvalidRequest("`cursor` is not one this list gave")
     return int(text[1:])

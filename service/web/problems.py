@@ -78,6 +78,11 @@ async def on_http_exception(_request: Request[Any], error: Exception) -> Respons
     )
 
 
+async def on_disconnect(_request: Request[Any], _error: Exception) -> Response:
+    """Exception handler for a client that went away before its body was read: no fault of ours, and nobody to tell."""
+    return problem(400, "invalid_request", "the request ended before its body did")
+
+
 async def on_fault(_request: Request[Any], _error: Exception) -> Response:
     """Exception handler for bugs: the server logs them with their traceback, nobody is told what they were."""
     return problem(500, "server_error", "an unexpected error; the log has it")

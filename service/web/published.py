@@ -56,6 +56,11 @@ async def read_metadata(request: Request) -> Response:
     return JSONResponse(metadata, headers=PUBLIC_CACHE)
 
 
+async def read_authorization_server_metadata(request: Request) -> Response:
+    """The same where RFC 8414 section 3 has it."""
+    return await read_metadata(request)
+
+
 async def read_jwks(request: Request) -> Response:
     """The public keys logout tokens are signed with."""
     keys = resources_of(request).key_ring.jwks()
@@ -113,7 +118,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/.well-known/oauth-authorization-server",
-        endpoint=read_metadata,
+        endpoint=read_authorization_server_metadata,
         summary="Metadata (RFC 8414)",
         tag="Published",
         access="anyone",

@@ -39,7 +39,8 @@ class Break:
 def redis_away(*, at: int, moment: Moment) -> Iterator[Break]:
     """Let every record lose Redis at its `at`-th call, counted from 1, until the block ends."""
     broken = Break(at, moment)
-    originals = Record.run, Record.pipeline, Record.script
+    names = ("run", "pipeline", "script")
+    originals: dict[str, Callable[..., Awaitable[Any]]] = {name: getattr(Record, name) for name in names}
 
     def breaking(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(self: Record, *args: Any, **kwargs: Any) -> Any:
@@ -47,11 +48,10 @@ def redis_away(*, at: int, moment: Moment) -> Iterator[Break]:
 
         return call
 
-    names = ("run", "pipeline", "script")
-    for name, original in zip(names, originals, strict=True):
+    for name, original in originals.items():
         setattr(Record, name, breaking(original))
     try:
         yield broken
     finally:
-        for name, original in zip(names, originals, strict=True):
+        for name, original in originals.items():
             setattr(Record, name, original)

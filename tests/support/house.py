@@ -113,7 +113,7 @@ class House:
 
     async def session(self, session_id: str) -> Session:
         """A session as it stands."""
-        found = await self.resources.sessions.get(session_id, now_ms=self.clock.now_ms())
+        found = await self.resources.sessions.get(session_id)
         assert found is not None
         return found
 
@@ -153,7 +153,7 @@ class House:
 
     async def session_honoured(self, session_id: str) -> bool:
         """Whether a session is honoured now."""
-        found = await self.resources.sessions.get(session_id, now_ms=self.clock.now_ms())
+        found = await self.resources.sessions.get(session_id)
         return found is not None and found.active(self.clock.now_ms())
 
     async def token_honoured(self, secret: str) -> bool:

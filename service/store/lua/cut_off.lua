@@ -1,12 +1,12 @@
 -- The one step that makes a revocation true: O(1), atomic. Everything the person holds up to now is dead after it.
 -- KEYS  person, cutoffs, revocations
 -- ARGV  revocation_id, now_ms, accepted_at_ms, late ('1' when a crash came between record and cut-off), forget_before_ms
--- Returns the moment from which it holds, in ms
+-- Returns 1 | 0 when this revocation had cut off before
 local person, cutoffs, revocations = unpack(KEYS)
 local id, now, accepted_at, late = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local revoked_at = number_at(person, 'revoked_at_ms')
 -- The same revocation again must not end what began since.
-if redis.call('ZSCORE', cutoffs, id) then return whole(revoked_at) end
+if redis.call('ZSCORE', cutoffs, id) then return 0 end
 local clock = number_at(person, 'clock')
 -- In the ordinary case every stamp given out so far is covered, whatever this machine's clock says. A revocation that is
 -- completed late covers what had begun when it was recorded, and no later sign-in.
@@ -20,4 +20,4 @@ redis.call('HSET', person,
   'revoked_at_ms', whole(math.max(revoked_at, at)))
 redis.call('ZREMRANGEBYSCORE', cutoffs, '-inf', '(' .. ARGV[5])
 redis.call('ZREMRANGEBYSCORE', revocations, '-inf', '(' .. ARGV[5])
-return whole(at)
+return 1

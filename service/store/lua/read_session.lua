@@ -1,6 +1,6 @@
 -- A session as it stands.
 -- KEYS  person, session, session clients
--- ARGV  now_ms
+-- ARGV  none
 -- Returns {} | {session fields, client fields}; a session cut off by a revocation reads as ended from that moment,
 --         whether or not anything has been tidied since
 local person, session = fields_of(KEYS[1]), fields_of(KEYS[2])
