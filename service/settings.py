@@ -143,18 +143,14 @@ class Settings(BaseSettings):
         if missing:
             raise SettingsError(f"not set: {', '.join(missing)}")
 
-    def summary(self) -> dict[str, str]:
-        """Each setting as `default`, `set` or, where it is no secret, its value: for the start-up line."""
-        told: dict[str, str] = {}
-        for name in type(self).model_fields:
-            if name not in self.model_fields_set:
-                told[name] = "default"
-            elif name.upper() in SECRETS:
-                told[name] = "set"
-            else:
-                value = getattr(self, name)
-                told[name] = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        return told
+    def summary(self) -> dict[str, list[str]]:
+        """The names of the settings that are set and of those left at their default, for the start-up line: never a
+        value, for nobody can tell which of them somebody holds to be secret."""
+        names = type(self).model_fields
+        return {
+            "set": [name for name in names if name in self.model_fields_set],
+            "default": [name for name in names if name not in self.model_fields_set],
+        }
 
 
 def load_settings(**overrides: Any) -> Settings:

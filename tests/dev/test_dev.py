@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class Running:
 @contextmanager
 def running_dev(tmp_path: Path) -> Iterator[Running]:
     log = tmp_path / "log"
-    with log.open("a") as stderr, logoutd(*arguments(tmp_path), stderr=stderr.fileno()) as process:
+    with (
+        tempfile.TemporaryDirectory() as short,  # for the socket, which a killed dev leaves behind
+        log.open("a") as stderr,
+        logoutd(*arguments(tmp_path), environment={"TMPDIR": short}, stderr=stderr.fileno()) as process,
+    ):
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

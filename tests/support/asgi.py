@@ -16,10 +16,13 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from service.app import create_app
+from service.embedded_redis import EmbeddedRedis
 from service.keys.generate import generate_signing_keys
 from service.resources import Resources
 from service.settings import Settings
@@ -121,7 +124,7 @@ class Api:
 
     async def client(self, client_id: str, **members: object) -> dict[str, Any]:
         """A registered client."""
-        uri = f"https://{client_id}.example.com/logout"
+        uri = f"https://applications.example.com/{quote(client_id, safe='')}/logout"
         answer = await self.post("/api/v2/clients", {"client_id": client_id, "backchannel_logout_uri": uri, **members})
         assert answer.status_code == 201, answer.text
         told: dict[str, Any] = answer.json()
@@ -238,6 +241,28 @@ async def serving(
         transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=raise_faults)
         async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as http:
             yield Api(http=http, resources=held["resources"], clock=clock)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_api(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """One running service for all tests of a module, which run in the module's loop. Ask for `api`."""
+    async with serving(redis_server.url, tmp_path_factory.mktemp("service")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def api(module_api: Api, redis_url: str) -> Api:
+    """The service over an empty Redis, days after the test before."""
+    module_api.clock.advance(AGE_S)
+    module_api.secrets.clear()
+    return module_api
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def idp() -> AsyncIterator[IdentityProvider]:
+    """An identity provider, in the module's loop."""
+    async with IdentityProvider.running() as running:
+        yield running
 
 
 @cache
