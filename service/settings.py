@@ -118,7 +118,15 @@ class Settings(BaseSettings):
     @classmethod
     def _is_redis_url(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
-        if text and urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
+        try:
+            parts = urlsplit(text)
+            readable = parts.port is None or parts.port >= 0
+        except ValueError:
+            readable = False
+        if not readable:
+            # Python's own words would hold a part of the password.
+            raise ValueError("cannot be read: are special characters in its password percent-encoded?")
+        if text and parts.scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must be a redis://, rediss:// or unix:// URL")
         return value
 
@@ -174,7 +182,10 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**{**from_files, **overrides})
     except ValidationError as error:
-        told = [f"{PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors(include_input=False)]
+        told = [
+            f"{PREFIX}{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors(include_input=False)
+        ]
         raise SettingsError("; ".join(told)) from None
 
 

@@ -7,7 +7,7 @@ again. It forgets jobs: the sweeper remembers. It has no idea of a job that must
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
@@ -48,6 +48,9 @@ TIDY_S: Final = 600.0
 
 LONGEST_PAUSE_S: Final = 5.0
 """Longest pause before trying again what failed because Redis was away, in seconds."""
+
+CANCEL_AGAIN_S: Final = 0.1
+"""Pause between two requests to a background task to end, in seconds."""
 
 GRACE_S: Final = 12.0
 """How long jobs and attempts under way may take after SIGTERM, in seconds: an attempt has five."""
@@ -113,9 +116,7 @@ class WorkerProcess:
         self._stopping = True
         await self._finish_jobs()
         await self.notifier.drain(GRACE_S)
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await _end(background)
         try:
             await self._resources.heartbeats.stop(worker_name())
         except Unavailable as error:
@@ -207,6 +208,20 @@ class WorkerProcess:
             except Exception:  # a fault must not end the loop that everything undone depends on
                 log.exception("worker.fault", act=getattr(act, "__name__", "?"))
             await asyncio.sleep(pause)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until it has been heard.
+
+    Once is not enough: redis-py sends through `asyncio.wait_for`, which before Python 3.12 returns a result that is just
+    ready and forgets that it was cancelled. The loop around it would then go on for ever, and so would this process.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _guarded(work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -23,7 +23,7 @@ from service.resources import Resources
 from service.web.access import require_administrator
 from service.web.bodies import Body, describe, read_body
 from service.web.operation import Operation
-from service.web.pages import page, read_page
+from service.web.pages import next_after, page, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -68,9 +68,10 @@ async def list_connections(request: Request) -> Response:
     require_administrator(request)
     resources = resources_of(request)
     limit, offset = read_page(request)
-    found = await resources.connections.page(offset=offset, limit=limit + 1)
-    items = [describe_connection(each, resources.settings) for each in found[:limit]]
-    return JSONResponse(page(items, next_position=offset + limit if len(found) > limit else None), headers=NO_STORE)
+    found = await resources.connections.page(offset=offset, limit=limit)
+    items = [describe_connection(each, resources.settings) for each in found]
+    following = next_after(offset, limit, of=await resources.connections.count())
+    return JSONResponse(page(items, next_position=following), headers=NO_STORE)
 
 
 async def read_connection(request: Request) -> Response:
@@ -144,9 +145,8 @@ async def update_enabled_clients(request: Request) -> Response:
 
 def _clients(connection: Connection, *, limit: int, offset: int) -> dict[str, object]:
     shown = connection.enabled_clients[offset : offset + limit]
-    more = offset + limit < len(connection.enabled_clients)
     items = [{"client_id": each, "status": True} for each in shown]
-    return page(items, next_position=offset + limit if more else None)
+    return page(items, next_position=next_after(offset, limit, of=len(connection.enabled_clients)))
 
 
 async def _find(request: Request) -> Connection:

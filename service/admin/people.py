@@ -9,7 +9,7 @@ from service.store.people import Person
 from service.web.access import require_administrator
 from service.web.descriptions import describe_person, describe_session
 from service.web.operation import Operation
-from service.web.pages import page, read_page
+from service.web.pages import next_after, page, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -27,9 +27,10 @@ async def list_user_sessions(request: Request) -> Response:
     limit, offset = read_page(request)
     person = await _find(request)
     now_ms = resources.clock.now_ms()
-    found = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit + 1)
-    items = [describe_session(each, now_ms) for each in found[:limit]]
-    return JSONResponse(page(items, next_position=offset + limit if len(found) > limit else None), headers=NO_STORE)
+    found = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit)
+    items = [describe_session(each, now_ms) for each in found]
+    following = next_after(offset, limit, of=await resources.sessions.count_of_person(person.user_id))
+    return JSONResponse(page(items, next_position=following), headers=NO_STORE)
 
 
 async def delete_user_sessions(request: Request) -> Response:

@@ -41,8 +41,12 @@ class Applications:
         """Forget it. Deliveries still owed to it become `skipped`, with the reason `client_deleted`."""
         await self._record.pipeline([("DEL", keyspace.client(client_id)), ("ZREM", keyspace.CLIENTS, client_id)])
 
+    async def count(self) -> int:
+        """How many entries the list has."""
+        return int(await self._record.run("ZCARD", keyspace.CLIENTS))
+
     async def page(self, *, offset: int, limit: int) -> tuple[Application, ...]:
-        """Applications by creation, from the `offset`-th on."""
+        """Applications by creation, of `limit` list entries from the `offset`-th on; entries without one are left out."""
         ids = await self._record.run("ZRANGE", keyspace.CLIENTS, offset, offset + limit - 1)
         found = await self._record.pipeline([("GET", keyspace.client(each)) for each in ids])
         return tuple(from_json(Application, cast("str", raw)) for raw in found if raw)

@@ -61,8 +61,12 @@ class Connections:
             ]
         )
 
+    async def count(self) -> int:
+        """How many entries the list has."""
+        return int(await self._record.run("ZCARD", keyspace.CONNECTIONS))
+
     async def page(self, *, offset: int, limit: int) -> tuple[Connection, ...]:
-        """Connections by creation, from the `offset`-th on."""
+        """Connections by creation, of `limit` list entries from the `offset`-th on; entries without one are left out."""
         ids = await self._record.run("ZRANGE", keyspace.CONNECTIONS, offset, offset + limit - 1)
         names = await self._record.pipeline([("GET", keyspace.connection_name(each)) for each in ids])
         found = await self._record.pipeline([("GET", keyspace.connection(each)) for each in names if each])

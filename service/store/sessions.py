@@ -96,6 +96,10 @@ class Sessions:
             return None
         return _session(session_id, user, await self._record.script(*self._reading(user, session_id)))
 
+    async def count_of_person(self, user_id: str) -> int:
+        """How many entries the list of a person's sessions has, those included whose session has been forgotten."""
+        return int(await self._record.run("ZCARD", keyspace.person_sessions(user_id)))
+
     async def of_person(self, user_id: str, *, offset: int, limit: int) -> tuple[Session, ...]:
         """A person's sessions, from the `offset`-th on; those that are still remembered though expired included."""
         ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), offset, offset + limit - 1)

@@ -36,6 +36,12 @@ def page(items: Sequence[Any], *, next_position: int | None) -> dict[str, Any]:
     return {"items": list(items), "next_cursor": None if next_position is None else _cursor(next_position)}
 
 
+def next_after(offset: int, limit: int, *, of: int) -> int | None:
+    """Where the next page begins in a list of so many entries; None after the last. Entries are counted, not what is shown
+    of them: a page may be shorter than its limit and not be the last."""
+    return offset + limit if offset + limit < of else None
+
+
 def _cursor(position: int) -> str:
     return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")
 

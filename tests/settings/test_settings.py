@@ -262,3 +262,18 @@ def test_no_secret_is_in_what_settings_look_like(monkeypatch: pytest.MonkeyPatch
     for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert PASSWORD not in shown
         assert TOKEN not in shown
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "QUEUE_REDIS_URL"])
+@pytest.mark.parametrize("separator", ["/", "#", "?"])
+def test_a_redis_url_whose_password_is_not_encoded_is_refused_without_a_word_of_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, separator: str
+) -> None:
+    monkeypatch.setenv(f"LOGOUTD_{name}", f"redis://:{PASSWORD}{separator}{PASSWORD}@redis.example.com:6379/0")
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    assert str(refused.value).startswith(f"LOGOUTD_{name}: cannot be read")
+    assert PASSWORD not in str(refused.value)
+    assert refused.value.__cause__ is None

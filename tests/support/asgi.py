@@ -19,7 +19,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.app import create_app
 from service.embedded_redis import EmbeddedRedis
@@ -86,6 +86,7 @@ def refused(response: httpx.Response, status: int, error: str, *naming: str) -> 
 class Api:
     """The service, and what is to be had behind its back."""
 
+    app: ASGIApp
     http: httpx.AsyncClient
     resources: Resources
     clock: HandClock
@@ -240,7 +241,7 @@ async def serving(
 
         transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=raise_faults)
         async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as http:
-            yield Api(http=http, resources=held["resources"], clock=clock)
+            yield Api(app=with_state, http=http, resources=held["resources"], clock=clock)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

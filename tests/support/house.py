@@ -1,9 +1,10 @@
 """The house opened inside a test: the real Redis, real outbound calls, keys of its own, and a clock turned by hand."""
 
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -241,10 +242,15 @@ async def open_house(
         }
     )
     clock = HandClock(int(time.time()) * 1000)
-    async with open_resources(settings, clock=clock) as resources:
+    async with AsyncExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            # Nobody here speaks TLS, and to read the system's hundred authorities takes longer than most tests.
+            patch.setenv("SSL_CERT_FILE", os.devnull)
+            patch.setenv("SSL_CERT_DIR", os.devnull)
+            resources = await stack.enter_async_context(open_resources(settings, clock=clock))
         worker = WorkerProcess(resources)
+        stack.push_async_callback(worker.notifier.drain, 0)
         yield House(resources=resources, clock=clock, worker=worker)
-        await worker.notifier.drain(0)
 
 
 @pytest.fixture
