@@ -43,6 +43,9 @@ MAX_RUNNING: Final = 2000
 PUT_OFF_MS: Final = 1000
 """How much later a delivery is tried whose application had no slot, in milliseconds, and up to twice that."""
 
+LEASED_AGAIN_MS: Final = 1000
+"""When a delivery is looked at again that another worker has in hand, in milliseconds."""
+
 if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + 2000:
     raise RuntimeError("a lease must outlast the longest attempt, or two workers would send at once")
 
@@ -204,9 +207,11 @@ class Notifier:
     async def _tidy_schedule(self, revocation: Revocation, unclaimed: Sequence[str]) -> None:
         """Named deliveries that are not to be tried now: drop finished ones from the due index, put the others right."""
         every = {each.delivery_id: each for each in await self.deliveries.of_revocation(revocation.revocation_id)}
-        finished = [name for name in unclaimed if name not in every or every[name].state not in OPEN]
-        await self.schedule.done(finished)
-        for name in unclaimed:
-            due_ms = every[name].next_attempt_at_ms if name in every and name not in finished else None
-            if due_ms is not None and due_ms > self.clock.now_ms():
-                await self.schedule.look_at([name], at_ms=due_ms)
+        still_open = [every[name] for name in unclaimed if name in every and every[name].state in OPEN]
+        names = {each.delivery_id for each in still_open}
+        await self.schedule.done([name for name in unclaimed if name not in names])
+        # What is due and was not claimed is leased. Its holder may be dead, and the lease may outlast this entry by a few
+        # milliseconds: left alone, the entry would come up again only when it has been hidden for as long once more.
+        soon_ms = self.clock.now_ms() + LEASED_AGAIN_MS
+        for each in still_open:
+            await self.schedule.look_at([each.delivery_id], at_ms=max(soon_ms, each.next_attempt_at_ms or 0))

@@ -68,8 +68,7 @@ def conclude(claims: Claims, *, log: Path, show: Narration) -> int:
     if not claims.broken:
         show.next_steps(NEXT_STEPS)
         return 0
-    for each in claims.broken:
-        show.failure(f"it did not come true that {each.text}")
+    show.failure(*(f"it did not come true that {each.text}" for each in claims.broken))
     show.log(log)
     return 1
 

@@ -90,9 +90,11 @@ class Narration:
             grid.add_row(mark, Text(text))
         self._indented(grid)
 
-    def failure(self, text: str) -> None:
+    def failure(self, *reasons: str) -> None:
         """Why the demo ends with a failure."""
-        self._console.print(Text(f"FAILED  {text}", style="bold red"), soft_wrap=True)
+        self._console.print()
+        for each in reasons:
+            self._console.print(Text(f"FAILED  {each}", style="bold red"), soft_wrap=True)
 
     def log(self, path: Path) -> None:
         """The last lines of the processes' log, as they are."""

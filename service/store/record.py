@@ -90,7 +90,11 @@ class Record:
             raise _unavailable(error) from error
 
     async def pipeline(self, calls: Sequence[Command | Script]) -> list[Any]:
-        """Run several commands and scripts in one round trip, in this order, each by itself: no transaction."""
+        """Run several commands and scripts in one round trip, in this order, each by itself: no transaction.
+
+        Scripts that Redis does not know (any more) run after all the rest, in their own order: whoever needs a command
+        done before a script may put both into one pipeline, whoever needs it done after one may not.
+        """
         if not calls:
             return []
         try:

@@ -59,12 +59,12 @@ class AuthorizationServer:
 
     def __init__(self, url: str, admin_token: str) -> None:
         self.http = httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S)
-        self._administrator = {"Authorization": f"Bearer {admin_token}"}
+        self.administrator = {"Authorization": f"Bearer {admin_token}"}
         self.secrets: set[str] = {admin_token}
 
     def call(self, method: str, path: str, body: object = None) -> httpx.Response:
         """One call of the management API, whatever its answer."""
-        return self.http.request(method, path, json=body, headers=self._administrator)
+        return self.http.request(method, path, json=body, headers=self.administrator)
 
     def ask(self, method: str, path: str, body: object = None, *, expect: int = 200) -> Any:
         """One call that has to succeed with exactly this status: the JSON it answers."""
@@ -115,7 +115,7 @@ class AuthorizationServer:
         form = {"token": token} | ({} if hint is None else {"token_type_hint": hint})
         if by is not None:
             return self.http.post("/oauth/introspect", data=form, auth=(by.client_id, by.client_secret))
-        return self.http.post("/oauth/introspect", data=form, headers=self._administrator)
+        return self.http.post("/oauth/introspect", data=form, headers=self.administrator)
 
     def is_active(self, token: str, *, by: Application | None = None, hint: str | None = None) -> bool:
         """Whether a token is honoured; where it is not, the answer must be exactly `{"active": false}`."""

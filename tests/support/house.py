@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from service.domain.application import Application
+from service.domain.connection import Connection, ConnectionOptions
 from service.domain.delivery import Delivery
 from service.domain.identifiers import new_refresh_token, new_refresh_token_id, new_revocation_id, new_session_id
 from service.domain.identifiers import user_id_for as derived_user_id
@@ -160,6 +161,21 @@ class House:
     async def token_honoured(self, secret: str) -> bool:
         """Whether a refresh token is honoured now."""
         return await self.resources.refresh_tokens.find_active(secret, now_ms=self.clock.now_ms()) is not None
+
+    def connection(self, *, id: str = CONNECTION, name: str = "okta") -> Connection:  # noqa: A002 - the field's name
+        """A connection as it would be recorded."""
+        return Connection(
+            id=id,
+            name=name,
+            options=ConnectionOptions(
+                type="back_channel",
+                client_id="0oa1",
+                issuer=UPSTREAM,
+                authorization_endpoint=f"{UPSTREAM}/authorize",
+            ),
+            created_at_ms=self.clock.now_ms(),
+            updated_at_ms=self.clock.now_ms(),
+        )
 
     def request(
         self, *names: str, session_id: str | None = None, revocation_id: str | None = None

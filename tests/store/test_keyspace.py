@@ -1,0 +1,98 @@
+"""The map of Redis is true: every key is on it, of the type and with the lifetime it says."""
+
+import re
+
+import pytest
+
+from service.store import keyspace
+from tests.support.contents import lifetimes_ms, types
+from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
+from tests.support.strangers import answer, stranger
+
+ROWS = re.findall(r"^\| `(logoutd:[^`]+)` \| (\w+) \| .* \| (.*) \|$", keyspace.__doc__ or "", re.MULTILINE)
+
+PLACEHOLDER = r"\{\w+\}|\b(?:ID|HASH|NAME|CONNECTION)\b"
+
+
+def row_of(key: str) -> tuple[str, str, str]:
+    """The row of the map a key belongs to."""
+    found = [row for row in ROWS if re.fullmatch(_pattern(row[0]), key)]
+    assert len(found) == 1, f"{key} is on {len(found)} rows of the map"
+    return found[0]
+
+
+def _pattern(name: str) -> str:
+    fixed = [re.escape(part) for part in re.split(PLACEHOLDER, name)]
+    places = [r"\{[a-z0-9_]+\}" if each.startswith("{") else "[^:]+" for each in re.findall(PLACEHOLDER, name)]
+    return "".join(part + place for part, place in zip(fixed, [*places, ""], strict=True))
+
+
+async def fill(house: House) -> None:
+    """Do everything that writes a key, and leave it undone enough that each is still there."""
+    resources, now_ms = house.resources, house.clock.now_ms()
+    await resources.connections.add(house.connection())
+    async with stranger(answer(503)) as app:
+        await house.application("crm", app.url())
+        session = await house.sign_in("ada", "crm")
+        await house.issue(session, "crm")
+        await house.work_off(await house.revoke("ada"))
+    await house.issue(await house.sign_in("ada", "crm"), "crm")
+    await house.revoke("ada")
+    delivering = await house.revoke("ada")
+    await house.worker.revoker.revoke(delivering)
+    await resources.deliveries.claim(delivering, now_ms=now_ms + DAY_S * 1000, lease_until_ms=now_ms + 2 * DAY_S * 1000)
+    await resources.replays.bind(CONNECTION, UPSTREAM, "jti", message="message", until_ms=now_ms + HOUR_S * 1000)
+    await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])
+    await resources.heartbeats.beat("host:1", now_ms=now_ms)
+
+
+async def test_every_key_that_is_written_is_on_the_map_with_its_type_and_every_row_is_written(
+    house: House, redis_url: str
+) -> None:
+    await fill(house)
+
+    found = {key: kind for key, kind in types(redis_url).items() if not key.startswith(("arq:", "logoutd:queue"))}
+
+    rows = {key: row_of(key) for key in found}
+    assert {row[0] for row in rows.values()} == {row[0] for row in ROWS}
+    assert {key: row[1] for key, row in rows.items()} == found
+
+
+async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(house: House, redis_url: str) -> None:
+    await fill(house)
+    kept = ("until deleted", "until finished", "until done", "for ever", "pruned", "receipt_days")
+
+    for key, left_ms in lifetimes_ms(redis_url).items():
+        if key.startswith(("arq:", "logoutd:queue")):
+            continue
+        name, kind, lives = row_of(key)
+        # The lists of receipts are pruned by their scores; whatever else lives for receipt_days Redis itself forgets.
+        listed = kind == "zset" and lives == "receipt_days"
+        lasting = listed or (lives.startswith(kept) and lives != "receipt_days")
+        assert (left_ms == -1) == lasting, name
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        keyspace.person,
+        keyspace.person_identifiers,
+        keyspace.person_sessions,
+        keyspace.participation,
+        keyspace.cutoffs,
+        keyspace.person_revocations,
+        lambda user: keyspace.session(user, "ses_1"),
+        lambda user: keyspace.session_clients(user, "ses_1"),
+        lambda user: keyspace.session_tokens(user, "ses_1"),
+        lambda user: keyspace.token(user, "hash"),
+    ],
+)
+def test_all_keys_of_a_person_share_one_hash_tag(key: object) -> None:
+    assert callable(key)
+    assert re.findall(r"\{([^}]*)\}", key(user_id("ada"))) == [user_id("ada")]
+
+
+@pytest.mark.parametrize("key", [keyspace.revocation, keyspace.deliveries, keyspace.leases])
+def test_all_keys_of_a_revocation_share_one_hash_tag(key: object) -> None:
+    assert callable(key)
+    assert re.findall(r"\{([^}]*)\}", key("rev_1")) == ["rev_1"]

@@ -1,0 +1,176 @@
+"""Every script of `service/store/lua`: what its header says of it, and what happens when it is sent twice."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+import pytest
+import redis
+
+from service.domain.delivery import Delivery
+from service.domain.identifiers import delivery_id_for
+from service.store.deliveries import Settlement
+from service.store.people import Told
+from service.store.record import Command, Record, Script
+from tests.support.contents import contents
+from tests.support.house import DAY_S, House, user_id
+
+SOURCES = {
+    each.name.removesuffix(".lua"): each.read_text("utf-8")
+    for each in files("service.store").joinpath("lua").iterdir()
+    if each.name != "prelude.lua"
+}
+
+RETURNS = {
+    "claim_deliveries": [list],
+    "claim_due": [list],
+    "cut_off": [0, 1],
+    "end_session": [0, 1],
+    "extend_owner": [0, 1],
+    "forget_participation": [int],
+    "forget_sessions": [int],
+    "issue_refresh_token": ["issued", "inactive", "not_in_session", "exists"],
+    "join_session": ["joined", "inactive", str],
+    "open_session": ["opened", "reauthenticate"],
+    "plan_deliveries": [0, 1],
+    "read_session": [list],
+    "read_token": [list],
+    "record_revocation": [list],
+    "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
+    "snapshot_person": [str],
+}
+"""What each script answers: a value, or any of a kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A script that was run, and its answer."""
+
+    script: Script
+    answer: Any
+
+
+@contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Script], None] | None = None) -> Iterator[list[Call]]:
+    """Every run of a script until the block ends; `then` is called after each."""
+    calls: list[Call] = []
+    run_one, run_many = Record.script, Record.pipeline
+
+    def note(script: Script, answer: Any) -> None:
+        calls.append(Call(script=script, answer=answer))
+        if then is not None:
+            then(script)
+
+    async def script(self: Record, name: str, keys: list[str], args: list[Any]) -> Any:
+        answer = await run_one(self, name, keys, args)
+        note(Script(name, keys, args), answer)
+        return answer
+
+    async def pipeline(self: Record, sent: list[Command | Script]) -> list[Any]:
+        answers = await run_many(self, sent)
+        for each, answer in zip(sent, answers, strict=True):
+            if isinstance(each, Script):
+                note(each, answer)
+        return answers
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "script", script)
+        patch.setattr(Record, "pipeline", pipeline)
+        yield calls
+
+
+async def live_through_it(house: House) -> None:
+    """A story in which every script has its part: sign-ins, a deletion, a revocation, and an application told of it."""
+    resources, ada = house.resources, user_id("ada")
+    await house.application("crm")
+    first, second = await house.sign_in("ada", "crm"), await house.sign_in("ada", "crm")
+    await house.join(first, "mail")
+    assert await house.token_honoured(await house.issue(second, "crm", lasts_s=10 * DAY_S))
+    await house.revoke("ada", session_id=first)
+    rid = await house.revoke("ada")
+    revocation, now_ms = await house.receipt(rid), house.clock.now_ms()
+    found = await resources.people.snapshot([ada], rid, now_ms=now_ms, session_id=None)
+    delivery_id = delivery_id_for(rid, "crm", "crm|ada", None)
+    owed = Delivery(delivery_id=delivery_id, user_id=ada, client_id="crm", sub="crm|ada", sid=None)
+    await resources.revocations.plan(
+        revocation, [owed], sessions_ended=1, refresh_tokens_revoked=1, now_ms=now_ms, lease_until_ms=now_ms
+    )
+    await resources.people.forget(ada, rid, found[ada].sessions, ended_at_ms=now_ms)
+    lease_until_ms = now_ms + 20_000
+    await resources.deliveries.claim(rid, now_ms=now_ms, lease_until_ms=lease_until_ms)
+    settlement = Settlement(delivery=replace(owed, state="delivered"), lease_until_ms=lease_until_ms)
+    await resources.deliveries.settle([settlement], now_ms=now_ms)
+    told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, one_session=False)
+    await resources.people.forget_participation([told])
+    await resources.schedule.claim(now_ms=lease_until_ms, hidden_until_ms=lease_until_ms + 20_000, limit=10)
+
+
+def header(name: str, word: str) -> str:
+    """What the comment at a script's head says after `KEYS`, `ARGV` or `Returns`."""
+    head = " ".join(line.removeprefix("--").strip() for line in SOURCES[name].split("\n") if line.startswith("--"))
+    found = re.search(rf"\b{word} (.*?)(?= KEYS | ARGV | Returns |$)", head)
+    assert found, f"{name} does not say its {word}"
+    return found[1].strip()
+
+
+def names_in(listed: str) -> list[str]:
+    """The names of a list such as `id, json {a, b}, c, …`, what is in brackets left out."""
+    while (shorter := re.sub(r"\{[^{}]*\}|\([^()]*\)", "", listed)) != listed:
+        listed = shorter
+    return [] if listed == "none" else [each.strip() for each in listed.split(",")]
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_every_script_says_what_it_takes_and_returns(name: str) -> None:
+    assert SOURCES[name].startswith("-- ")
+    assert names_in(header(name, "KEYS"))
+    assert header(name, "ARGV")
+    assert header(name, "Returns")
+    assert name in RETURNS
+
+
+async def test_every_script_takes_and_returns_what_it_says(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched(monkeypatch) as calls:
+        await live_through_it(house)
+
+    assert {each.script.name for each in calls} == set(SOURCES)
+    for call in calls:
+        name = call.script.name
+        assert len(call.script.keys) == len(names_in(header(name, "KEYS"))), name
+        arguments = names_in(header(name, "ARGV"))
+        if "…" in arguments:
+            assert len(call.script.args) >= arguments.index("…") - 1, name
+        else:
+            assert len(call.script.args) == len(arguments), name
+        assert any(
+            isinstance(call.answer, allowed) if isinstance(allowed, type) else call.answer == allowed
+            for allowed in RETURNS[name]
+        ), name
+
+
+async def test_every_script_touches_one_hash_tag_or_one_key(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched(monkeypatch) as calls:
+        await live_through_it(house)
+
+    for call in calls:
+        tags = {key.partition("{")[2].partition("}")[0] for key in call.script.keys}
+        assert len(call.script.keys) == 1 or (len(tags) == 1 and tags != {""}), call.script.name
+
+
+async def test_every_script_sent_twice_changes_nothing_the_second_time(
+    house: House, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(redis.Redis.from_url(redis_url)) as client:
+
+        def send_again(script: Script) -> None:
+            before = contents(redis_url)
+            client.eval(house.resources.record._sources[script.name], len(script.keys), *script.keys, *script.args)
+            assert contents(redis_url) == before, script.name
+
+        with watched(monkeypatch, then=send_again) as calls:
+            await live_through_it(house)
+
+    assert {each.script.name for each in calls} == set(SOURCES)
