@@ -23,6 +23,9 @@ MAX_ENABLED_CLIENTS = 1000
 MAX_ASSERTION_ISSUERS = 10
 """Most `iss` values one connection's assertions may carry: an org's own domain and its custom ones."""
 
+DISCOVERABLE = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+"""The members a discovery document has too. What is configured beside it wins; `issuer` is what it must name."""
+
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
@@ -75,7 +78,7 @@ async def resolve_options(
     body: ConnectionOptionsBody, *, outbound: Outbound, previous: ConnectionOptions | None = None
 ) -> ConnectionOptions:
     """The options with what the discovery document adds. Raises InvalidRequest, saying what is wrong with which."""
-    for member in ("authorization_endpoint", "token_endpoint", "jwks_uri", "issuer"):
+    for member in DISCOVERABLE:
         value = getattr(body, member)
         if value is not None:
             outbound.check_url(value, what=member)
@@ -101,6 +104,7 @@ async def resolve_options(
     metadata = await fetch_provider_metadata(body.discovery_url, fetcher=outbound, expected_issuer=body.issuer)
     return ConnectionOptions(
         discovery_url=body.discovery_url,
+        configured=tuple(name for name in DISCOVERABLE if getattr(body, name) is not None),
         issuer=metadata.issuer,
         authorization_endpoint=body.authorization_endpoint or metadata.authorization_endpoint,
         token_endpoint=body.token_endpoint or metadata.token_endpoint,
@@ -158,7 +162,7 @@ def describe_connection(connection: Connection, settings: Settings) -> dict[str,
 
 
 def body_of(options: ConnectionOptions) -> dict[str, Any]:
-    """Options as the body that would give them: what a PATCH is merged into. Discovered members are left to discovery."""
+    """Options as the body that would give them: what a PATCH is merged into. What was discovered is left to discovery."""
     told: dict[str, Any] = {
         "type": options.type,
         "client_id": options.client_id,
@@ -168,12 +172,5 @@ def body_of(options: ConnectionOptions) -> dict[str, Any]:
         "global_token_revocation_jwt_iss": list(options.global_token_revocation_jwt_iss) or None,
         "global_token_revocation_jwt_sub": options.global_token_revocation_jwt_sub,
     }
-    if options.discovery_url is not None:
-        return {**told, "discovery_url": options.discovery_url}
-    return {
-        **told,
-        "issuer": options.issuer,
-        "authorization_endpoint": options.authorization_endpoint,
-        "token_endpoint": options.token_endpoint,
-        "jwks_uri": options.jwks_uri,
-    }
+    given = DISCOVERABLE if options.discovery_url is None else options.configured
+    return {**told, "discovery_url": options.discovery_url, **{name: getattr(options, name) for name in given}}

@@ -25,7 +25,7 @@ INTERRUPTED: Final = 130
 """Exit status after Ctrl-C: 128 and the number of the signal, as a shell would say it."""
 
 NEXT_STEPS: Final = (
-    ("Run the same parts for yourself; prints its URL and an administrator's token:", "logoutd dev"),
+    ("Run the same parts for yourself; prints its URL and an administrator's token:", "make dev"),
     (
         "While it runs, see what it tells applications, and its whole API:",
         "curl http://127.0.0.1:8000/.well-known/openid-configuration",

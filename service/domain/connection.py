@@ -25,6 +25,8 @@ class ConnectionOptions:
     authorization_endpoint: str
     discovery_url: str | None = None
     """The well-known URL the metadata came from; None when it was configured by hand."""
+    configured: tuple[str, ...] = ()
+    """Which of the members that discovery finds were configured beside it, and so are not to be found anew."""
     token_endpoint: str | None = None
     jwks_uri: str | None = None
     """Where its keys are; None until the issuer's discovery document tells (needed first by a verification)."""

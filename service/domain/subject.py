@@ -41,6 +41,7 @@ MAX_LOCAL_PART = 64
 MAX_DOMAIN = 255
 """Longest domain of an e-mail address, in octets (RFC 5321 section 4.5.3.1.2)."""
 
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,31}", re.ASCII)
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}", re.ASCII)
 _UNRESERVED = r"A-Za-z0-9._~\-"
 _SUB_DELIMS = r"!$&'()*+,;="
@@ -174,8 +175,8 @@ def _object(data: object) -> dict[str, object]:
 def _only(members: dict[str, object], allowed: tuple[str, ...]) -> None:
     foreign = sorted(set(members) - {"format", *allowed})
     if foreign:
-        # The names are the caller's own; they are cut, not echoed at length.
-        shown = ", ".join(repr(name[:32]) for name in foreign[:4])
+        # The names are the caller's own, and this text is logged: what is not plainly a name may be a person's.
+        shown = ", ".join(repr(name) if _PLAIN_NAME.fullmatch(name) else "of another name" for name in foreign[:4])
         raise InvalidRequest(f"subject format {members['format']!r} has no member {shown}")
 
 

@@ -9,8 +9,8 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
 | `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
 | `logoutd:person:{user}:participation` | hash | [client_id, sid] → sub, session, stamp, until | last `until` in it |
-| `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | receipt_days |
-| `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | receipt_days |
+| `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | pruned to receipt_days at each cut-off |
+| `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | pruned to receipt_days at each revocation |
 | `logoutd:person:{user}:session:ID` | hash | one sign-in | expiry of it and its tokens + a day |
 | `logoutd:person:{user}:session:ID:clients` | hash | client_id → sub, sid | as the session |
 | `logoutd:person:{user}:session:ID:tokens` | set | hashes of its refresh tokens | as the session |
@@ -26,8 +26,8 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:revocation:{revocation}` | hash | the receipt's head | receipt_days |
 | `logoutd:revocation:{revocation}:deliveries` | hash | delivery_id → delivery, as JSON | receipt_days |
 | `logoutd:revocation:{revocation}:leases` | hash | delivery_id → until when a worker has it to itself | receipt_days |
-| `logoutd:revocations` | zset | all revocation ids by acceptance | receipt_days |
-| `logoutd:revocations:CONNECTION` | zset | a connection's | receipt_days |
+| `logoutd:revocations` | zset | all revocation ids by acceptance | pruned to receipt_days by the sweeper |
+| `logoutd:revocations:CONNECTION` | zset | a connection's | pruned to receipt_days by the sweeper |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
 | `logoutd:replay:CONNECTION:HASH` | string | fingerprint of the message a `jti` came with | the token's expiry + skew |

@@ -9,6 +9,7 @@ from service.store import keyspace
 from service.store.record import Record, Script
 
 DAY_MS: Final = 86_400_000
+"""A day, in milliseconds."""
 
 RETENTION_MS: Final = DAY_MS
 """How long an expired or ended session can still be read as such, in milliseconds."""

@@ -19,18 +19,26 @@ def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def running_stack(tmp_path_factory: pytest.TempPathFactory, log_file: Path) -> Iterator[DevStack]:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Redis keeps its append-only file."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def running_stack(data_dir: Path, log_file: Path) -> Iterator[DevStack]:
     """Everything, started once. Ask for `stack` or `story`."""
-    with dev_stack(port=0, data_dir=tmp_path_factory.mktemp("data"), log_to=log_file) as stack:
+    with dev_stack(port=0, data_dir=data_dir, log_to=log_file) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
-def server(running_stack: DevStack) -> Iterator[AuthorizationServer]:
-    """The management API, and every secret any journey has used."""
+def server(running_stack: DevStack, log_file: Path) -> Iterator[AuthorizationServer]:
+    """The management API, and every secret any journey has used: none of them may be in the log when all are told."""
     server = AuthorizationServer(running_stack.url, running_stack.admin_token)
     with server.http:
         yield server
+    logged = log_file.read_text("utf-8").lower()
+    assert [each[:4] for each in server.secrets if each.lower() in logged] == []
 
 
 @pytest.fixture(scope="session")

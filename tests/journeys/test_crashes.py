@@ -7,7 +7,6 @@ meanwhile the queue's keys are deleted under a second revocation, and the servic
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +50,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(module_story: Story, module_stack: DevStack) -> Iterator[Told]:
+def told(module_story: Story, module_stack: DevStack) -> Told:
     story, server, stack = module_story, module_story.server, module_stack
     quick, hanging = story.application("quick"), story.application("hanging", NEVER)
     connection = story.connection(quick, hanging)
@@ -86,7 +85,7 @@ def told(module_story: Story, module_stack: DevStack) -> Iterator[Told]:
     for name, session in (("killed", killed), ("unqueued", unqueued), ("in hand", in_hand)):
         receipts[name] = server.only_receipt_of(session.user_id, within_s=LEASE_BOUND_S)
         took_s[name] = time.monotonic() - started
-    yield Told(
+    return Told(
         story=story,
         quick=quick,
         hanging=hanging,
@@ -177,7 +176,7 @@ async def test_a_worker_told_to_stop_at_any_moment_of_its_start_stops(stack: Dev
         signing_keys_file=Path(stack.environment["LOGOUTD_SIGNING_KEYS_FILE"]),
         redis_url=SecretStr(redis_url),
     )
-    for steps in range(0, 60, 4):
+    for steps in range(0, 64, 8):
         stop = asyncio.Event()
         async with open_resources(settings) as resources, asyncio.timeout(PATIENCE_S):
             working = asyncio.create_task(WorkerProcess(resources).run(stop))

@@ -6,7 +6,7 @@ another way; what is honoured is asked at once; then a worker starts, late.
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,7 +94,7 @@ each_naming = pytest.mark.parametrize("naming", NAMINGS)
 
 
 @pytest.fixture(scope="module")
-def told(module_story: Story, module_stack: DevStack) -> Iterator[Told]:
+def told(module_story: Story, module_stack: DevStack) -> Told:
     story, server = module_story, module_story.server
     web, mobile, desk = (story.application(name) for name in ("web", "mobile", "desk"))
     connection = story.connection(web, mobile, desk)
@@ -129,7 +129,7 @@ def told(module_story: Story, module_stack: DevStack) -> Iterator[Told]:
 
     for case in cases.values():
         case.receipt = server.only_receipt_of(case.user_id)
-    yield Told(
+    return Told(
         web=web,
         mobile=mobile,
         desk=desk,
@@ -140,9 +140,7 @@ def told(module_story: Story, module_stack: DevStack) -> Iterator[Told]:
     )
 
 
-def observe(
-    case: Case, server: AuthorizationServer, web: Application, mobile: Application, desk: Application
-) -> None:
+def observe(case: Case, server: AuthorizationServer, web: Application, mobile: Application, desk: Application) -> None:
     """Ask in every way there is whether anything of this person's is honoured."""
     online, offline = case.refresh_tokens["online"], case.refresh_tokens["offline"]
     case.honoured = {

@@ -60,7 +60,7 @@ def test_the_demo_tells_the_story_keeps_its_promises_and_leaves_nothing_behind(
     assert re.search(r"\d+ +helpdesk +attempt 1: failed, to be tried again +503 +\d+\n", said)
     assert re.search(r"\d+ +helpdesk +attempt 2: all of her sessions +200 +\d+\n", said)
     assert "Ben was left alone" in said
-    assert "$ logoutd dev" in said
+    assert "$ make dev" in said
     assert "logoutd_rt_" not in said
     assert "eyJ" not in said
     assert max(map(len, re.sub(r"https?://\S+", "", said).splitlines())) <= 80

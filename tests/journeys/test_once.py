@@ -95,9 +95,7 @@ def test_a_sign_in_begun_before_the_revocation_is_refused_and_a_later_one_outliv
     assert story.revoke(connection, by_iss_sub(story.idp.issuer, ada.sub), assertion=assertion).status_code == 204
     receipt = server.only_receipt_of(first.user_id)
 
-    late = server.call(
-        "POST", "/api/v2/sessions", story.sign_in_body(ada, connection, web, auth_time=began)
-    )
+    late = server.call("POST", "/api/v2/sessions", story.sign_in_body(ada, connection, web, auth_time=began))
 
     assert (late.status_code, late.json()["error"]) == (409, "reauthentication_required")
     left_behind = server.ask("GET", f"/api/v2/users/{first.user_id}/sessions")["items"]

@@ -3,7 +3,6 @@
 The story is told once for the module; no process of ours is restarted in it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -37,7 +36,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(module_story: Story, module_stack: DevStack) -> Iterator[Told]:
+def told(module_story: Story, module_stack: DevStack) -> Told:
     story, server, stack = module_story, module_story.server, module_stack
     busy = Answer(status=503, headers={"Retry-After": "1"})
     web, flaky = story.application("web"), story.application("flaky", busy)
@@ -83,7 +82,7 @@ def told(module_story: Story, module_stack: DevStack) -> Iterator[Told]:
     once_more = story.revoke(connection, by_email(ada.email), assertion=assertion)
     server.only_receipt_of(session.user_id)
     server.only_receipt_of(dead.user_id)
-    yield Told(
+    return Told(
         story=story,
         web=web,
         flaky=flaky,

@@ -60,16 +60,12 @@ async def test_every_key_that_is_written_is_on_the_map_with_its_type_and_every_r
 
 async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(house: House, redis_url: str) -> None:
     await fill(house)
-    kept = ("until deleted", "until finished", "until done", "for ever", "pruned", "receipt_days")
+    lasting = ("until deleted", "until finished", "until done", "for ever", "pruned")
 
     for key, left_ms in lifetimes_ms(redis_url).items():
-        if key.startswith(("arq:", "logoutd:queue")):
-            continue
-        name, kind, lives = row_of(key)
-        # The lists of receipts are pruned by their scores; whatever else lives for receipt_days Redis itself forgets.
-        listed = kind == "zset" and lives == "receipt_days"
-        lasting = listed or (lives.startswith(kept) and lives != "receipt_days")
-        assert (left_ms == -1) == lasting, name
+        if not key.startswith(("arq:", "logoutd:queue")):
+            name, _, lives = row_of(key)
+            assert (left_ms == -1) == lives.startswith(lasting), name
 
 
 @pytest.mark.parametrize(

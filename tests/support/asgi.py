@@ -7,6 +7,7 @@ import base64
 import contextlib
 import ipaddress
 import json
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -230,7 +231,12 @@ async def serving(
         **settings,
     }
     app = create_app(Settings(**chosen), clock=clock)
-    async with app.router.lifespan_context(app) as state:
+    async with contextlib.AsyncExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            # Nobody here speaks TLS, and reading all the system's certificate authorities takes longer than most tests.
+            patch.setenv("SSL_CERT_FILE", os.devnull)
+            patch.setenv("SSL_CERT_DIR", os.devnull)
+            state = await stack.enter_async_context(app.router.lifespan_context(app))
         if state is None:
             raise AssertionError("the application's lifespan yields its state")
         held = dict(state)

@@ -168,5 +168,5 @@ def deliveries_by_client(receipt: Receipt) -> dict[str, list[dict[str, Any]]]:
 def milliseconds(moment: str) -> int:
     """A time of the API, which must be RFC 3339 in UTC with exactly milliseconds, as milliseconds since the epoch."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment), moment
-    since = dt.datetime.fromisoformat(moment.replace("Z", "+00:00")) - dt.datetime.fromtimestamp(0, dt.UTC)
+    since = dt.datetime.fromisoformat(moment) - dt.datetime.fromtimestamp(0, dt.UTC)
     return since // dt.timedelta(milliseconds=1)

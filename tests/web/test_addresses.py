@@ -1,6 +1,7 @@
 """Which addresses and methods there are, and what is answered at all others."""
 
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,24 @@ async def test_what_does_not_exist_is_404_for_whoever_may_ask(api: Api) -> None:
             body = {"client_id": "x"} if each.path.endswith("{session_id}/clients") else {}
             answer = await api.call(each.method, path, [] if each.path.endswith("_id}/clients") and not body else body)
             refused(answer, 404, "not_found", "there is no such")
+
+
+async def test_a_request_without_any_header_or_body_is_answered(api: Api) -> None:
+    for each in OPERATIONS:
+        path = each.path.replace("{", "").replace("}", "")
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": each.method, "path": path, "query_string": b"", "headers": []}
+        await api.app(scope, receive, send)
+        expected = 200 if each.access == "anyone" else 401
+        assert sent[0]["status"] == expected, path
+        assert not sent[-1].get("more_body")
 
 
 async def test_every_answer_carries_the_headers_that_keep_browsers_from_guessing(api: Api) -> None:

@@ -1,0 +1,139 @@
+"""The map of Redis and the territory: the table in `service.store.keyspace`, its functions, and what a story leaves."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.embedded_redis import EmbeddedRedis
+from service.store import keyspace
+from tests.support.asgi import Api, serving
+from tests.support.contents import lifetimes_ms, types
+from tests.support.identity_provider import IdentityProvider
+from tests.support.strangers import answer, stranger
+from workers.worker import WorkerProcess
+
+ROOT = Path(__file__).parents[2]
+ROWS = re.findall(r"^\| `(logoutd:[^`]+)` \| (\w+) \| .* \| (.*) \|$", keyspace.__doc__ or "", re.MULTILINE)
+PLACE = re.compile(r"\{[a-z]+\}|\b(?:ID|HASH|NAME|CONNECTION)\b")
+ARQ = ("arq:", "logoutd:queue")
+"""Where arq's own keys are (`service.jobs.QUEUE`)."""
+
+
+def pattern_of(name: str) -> str:
+    """What a key of one row looks like."""
+    fixed = [re.escape(each) for each in PLACE.split(name)]
+    places = [r"\{[^{}:]+\}" if each.startswith("{") else "[^{}:]+" for each in PLACE.findall(name)]
+    return "".join(text + place for text, place in zip(fixed, [*places, ""], strict=True))
+
+
+def row_of(key: str) -> tuple[str, str, str]:
+    """The only row a key belongs to."""
+    (row,) = [each for each in ROWS if re.fullmatch(pattern_of(each[0]), key)]
+    return row
+
+
+def named_keys() -> dict[str, str]:
+    """Every key the module can name, by the function or constant that does."""
+    found = {}
+    for name, value in vars(keyspace).items():
+        if inspect.isfunction(value):
+            places = [f"{place}-1" for place in inspect.signature(value).parameters]
+            found[name] = value(*places)
+        elif name.isupper() and name != "PREFIX":
+            found[name] = value
+    return found
+
+
+def test_every_name_in_the_module_has_one_row_and_every_row_one_name() -> None:
+    rows = [row_of(each)[0] for each in named_keys().values()]
+    assert sorted(rows) == sorted(row[0] for row in ROWS)
+
+
+def test_every_name_in_the_module_is_used() -> None:
+    used = set()
+    for path in [*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "keyspace":
+                used.add(node.attr)
+    assert used == set(named_keys())
+
+
+def test_no_key_is_named_anywhere_else() -> None:
+    for path in [*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
+        if path.name not in {"keyspace.py", "jobs.py"}:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                text = node.value if isinstance(node, ast.Constant) else ""
+                assert not (isinstance(text, str) and re.match(r"logoutd:[a-z]", text)), path
+
+
+@pytest.mark.parametrize("script", sorted(each.name for each in (ROOT / "service/store/lua").iterdir()))
+def test_no_script_scans_and_none_names_a_key_that_is_not_of_the_tag_it_was_given(script: str) -> None:
+    source = (ROOT / "service/store/lua" / script).read_text(encoding="utf-8")
+    assert not re.search(r"'(?:KEYS|SCAN|[HSZ]SCAN|RANDOMKEY)'", source)
+    assert "logoutd:" not in source
+
+
+async def story(api: Api, idp: IdentityProvider) -> None:
+    """Sign-ins, tokens, revocations of every kind: told, refused by the application, and not worked off yet."""
+    worker = WorkerProcess(api.resources)
+    async with stranger(answer(200)) as polite, stranger(answer(503)) as down:
+        await api.client("shop", backchannel_logout_uri=polite.url(), id_token_signed_response_alg="ES256")
+        await api.client("wiki", backchannel_logout_uri=down.url(), backchannel_logout_session_required=True)
+        await api.client("board", backchannel_logout_uri=None)
+        connection = await api.connection(idp, "shop", "wiki", "board")
+        email = {"format": "email", "email": "ada@example.com"}
+        for revoke in ("door", "operator", "session", "person", "nothing"):
+            session = await api.sign_in(idp, "shop", "board", identifiers=[email], auth_time=api.clock.now_s)
+            path = f"/api/v2/sessions/{session['session_id']}"
+            await api.post(f"{path}/clients", {"client_id": "wiki", "sid": "wikis-own"})
+            for offline in (False, True):
+                await api.refresh_token(session, "shop", offline=offline)
+            match revoke:
+                case "door":
+                    done: Any = await api.global_token_revocation(idp, {"sub_id": email})
+                case "operator":
+                    body = {"connection": connection["id"], "subject": email, "reason": "a story"}
+                    done = await api.post("/api/v2/revocations", body)
+                case "session":
+                    done = await api.delete(path)
+                case "person":
+                    done = await api.delete(f"/api/v2/users/{session['user_id']}/sessions")
+                case _:
+                    done = await api.get(path)
+            assert done.is_success
+            api.clock.advance(10)
+            if revoke != "person":
+                await worker.create_arq_worker(burst=True).async_run()
+            await worker.sweeper.sweep()
+            await worker.sweeper.tidy()
+        await api.resources.heartbeats.beat("here:1", now_ms=api.clock.now_ms())
+        await worker.notifier.drain(10)
+
+
+async def test_a_whole_story_leaves_keys_of_the_map_alone_each_with_its_type_and_lifetime(
+    redis_server: EmbeddedRedis, redis_url: str, tmp_path: Path
+) -> None:
+    async with serving(redis_url, tmp_path) as api, IdentityProvider.running() as idp:
+        await story(api, idp)
+
+    left = types(redis_url)
+    lifetimes = lifetimes_ms(redis_url)
+    rows = {key: row_of(key) for key in left if not key.startswith(ARQ)}
+    # Leases are there only while an attempt is under way.
+    assert {row[0] for row in ROWS} - {row[0] for row in rows.values()} <= {"logoutd:revocation:{revocation}:leases"}
+    for key, (name, kind, lives) in rows.items():
+        assert left[key] == kind, key
+        lasting = lives.startswith(("until", "for ever", "pruned"))
+        assert (lifetimes[key] == -1) == lasting, f"{name} lives {lives}"
+
+
+async def test_with_everything_removed_what_stays_is_what_the_map_says_stays(redis_url: str, tmp_path: Path) -> None:
+    async with serving(redis_url, tmp_path) as api, IdentityProvider.running() as idp:
+        connection = await api.connection(idp, "shop")
+        await api.delete("/api/v2/clients/shop")
+        await api.delete(f"/api/v2/connections/{connection['id']}")
+    assert types(redis_url) == {}

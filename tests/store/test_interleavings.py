@@ -1,0 +1,348 @@
+"""Sign-ins, tokens, revocations, deletions, crashes, clocks that jump and workers that come late, in any order: what is
+honoured is what a model says that knows only the order of events."""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.domain.revocation import RevocationRequest
+from service.embedded_redis import EmbeddedRedis
+from service.errors import InvalidRequest, NotFound, ReauthenticationRequired
+from service.store.people import LATE_MARGIN_MS
+from tests.support.house import House, open_house
+from tests.support.redis_server import empty
+
+EXAMPLES, STEPS = 60, 30
+
+T = TypeVar("T")
+
+Kind = Literal[
+    "sign in", "join", "issue", "revoke", "crash", "cut off and crash", "delete", "repeat", "work off", "chore", "clock"
+]
+
+# What comes more often is listed more often: things should meet, and not happen beside each other.
+KINDS: Sequence[Kind] = (
+    *["sign in"] * 6,
+    *["issue"] * 6,
+    "join",
+    *["revoke"] * 2,
+    "crash",
+    "cut off and crash",
+    *["delete"] * 2,
+    *["repeat"] * 3,
+    *["work off"] * 4,
+    "chore",
+    *["clock"] * 4,
+)
+WHO = ("ada", "ada", "ada", "bob")
+CLIENTS = ("crm", "crm", "mail")
+LIFETIMES_S = (3600, 3600, 60, 1)
+AUTHENTICATED = (None, "before", "at", "after")
+CLOCK_S = (0.001, 0.5, 1, 30, 59.999, 3600, -0.001, -1, -120)
+CHORES = ("sweep", "tidy", "forget scripts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Something that happens. `which` picks among the sessions or revocations there are, the newest being 0."""
+
+    kind: Kind
+    who: str = "ada"
+    client: str = "crm"
+    lasts_s: int = 3600
+    authenticated: str | None = None
+    flag: bool = False
+    which: int = 0
+    seconds: float = 0.0
+    chore: str = "sweep"
+
+
+steps = st.builds(
+    Step,
+    kind=st.sampled_from(KINDS),
+    who=st.sampled_from(WHO),
+    client=st.sampled_from(CLIENTS),
+    lasts_s=st.sampled_from(LIFETIMES_S),
+    authenticated=st.sampled_from(AUTHENTICATED),
+    flag=st.booleans(),
+    which=st.integers(min_value=0, max_value=3),
+    seconds=st.sampled_from(CLOCK_S),
+    chore=st.sampled_from(CHORES),
+)
+
+
+@dataclass(eq=False)
+class ModelPerson:
+    """`clock`: the stamp given out last. `revoked_at_ms`: None until the first revocation."""
+
+    clock: int = 0
+    revoked_at_ms: int | None = None
+
+
+@dataclass(eq=False)
+class ModelSession:
+    """`revoked`: a revocation of the person covers it; `deleted`: it was ended by itself."""
+
+    session_id: str
+    name: str
+    stamp: int
+    expires_at_ms: int
+    clients: set[str]
+    revoked: bool = False
+    deleted: bool = False
+
+    def honoured(self, now_ms: int) -> bool:
+        return not self.revoked and not self.deleted and now_ms < self.expires_at_ms
+
+
+@dataclass(eq=False)
+class ModelToken:
+    """A refresh token of a session."""
+
+    secret: str
+    session: ModelSession
+    expires_at_ms: int
+    offline: bool
+
+    def honoured(self, now_ms: int) -> bool:
+        if now_ms >= self.expires_at_ms or self.session.revoked or self.session.deleted:
+            return False
+        return self.offline or self.session.honoured(now_ms)
+
+
+@dataclass(eq=False)
+class ModelRevocation:
+    """`in_force`: it has cut off; `acknowledged`: that was written down too. `owed`: applications it must tell."""
+
+    request: RevocationRequest
+    names: tuple[str, ...]
+    accepted_at_ms: int
+    in_force: bool = False
+    acknowledged: bool = False
+    owed: set[str] = field(default_factory=set)
+
+
+class Story:
+    """One or two people, and what happens to them."""
+
+    def __init__(self, server: EmbeddedRedis, folder: Path) -> None:
+        empty(server)
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.house: House = self.run(self.stack.enter_async_context(open_house(server.url, folder)))
+        self.numbers = itertools.count(1)
+        self.people = {"ada": ModelPerson(), "bob": ModelPerson()}
+        self.all_sessions: list[ModelSession] = []
+        self.all_tokens: list[ModelToken] = []
+        self.all_revocations: list[ModelRevocation] = []
+        self.orderly = True
+        """Neither a crash nor a clock that went back: then what was ended can be counted to the last one."""
+
+    def close(self) -> None:
+        self.run(self.stack.aclose())
+        self.runner.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    @property
+    def now_ms(self) -> int:
+        return self.house.clock.now_ms()
+
+    def happen(self, step: Step) -> None:
+        match step.kind:
+            case "sign in":
+                self.sign_in(step)
+            case "join" | "issue" | "delete" if self.all_sessions:
+                session = self.all_sessions[-1 - step.which % len(self.all_sessions)]
+                {"join": self.join, "issue": self.issue, "delete": self.delete}[step.kind](session, step)
+            case "revoke":
+                self._accept(self._new(self._whose(step)))
+            case "crash" | "cut off and crash":
+                self.crash(step, cut_off=step.kind == "cut off and crash")
+            case "repeat" | "work off" if self.all_revocations:
+                revocation = self.all_revocations[-1 - step.which % len(self.all_revocations)]
+                {"repeat": self._accept, "work off": self._work_off}[step.kind](revocation)
+            case "chore":
+                self.chore(step)
+            case "clock":
+                self.house.clock.advance(step.seconds)
+                self.orderly = self.orderly and step.seconds > 0
+            case _:
+                pass  # nobody and nothing to do it to yet
+
+    def sign_in(self, step: Step) -> None:
+        person, session_id = self.people[step.who], f"ses_{next(self.numbers)}"
+        auth_time_s = None
+        if step.authenticated is not None:
+            moment = (person.revoked_at_ms or self.now_ms) // 1000
+            auth_time_s = moment + {"before": -1, "at": 0, "after": 1}[step.authenticated]
+        stale = (
+            auth_time_s is not None and person.revoked_at_ms is not None and auth_time_s * 1000 <= person.revoked_at_ms
+        )
+        signing_in = self.house.sign_in(
+            step.who, step.client, lasts_s=step.lasts_s, auth_time_s=auth_time_s, session_id=session_id
+        )
+        if stale:
+            with pytest.raises(ReauthenticationRequired):
+                self.run(signing_in)
+            return
+        self.run(signing_in)
+        person.clock = max(self.now_ms, person.clock + 1)
+        expires_at_ms = self.now_ms + step.lasts_s * 1000
+        self.all_sessions.append(ModelSession(session_id, step.who, person.clock, expires_at_ms, {step.client}))
+
+    def join(self, session: ModelSession, step: Step) -> None:
+        names = {"sub": f"{step.client}|{session.name}", "sid": f"{step.client}|{session.session_id}"}
+        joining = self.house.join(session.session_id, step.client, **names)
+        if session.honoured(self.now_ms):
+            self.run(joining)
+            session.clients.add(step.client)
+        else:
+            with pytest.raises(NotFound):
+                self.run(joining)
+
+    def issue(self, session: ModelSession, step: Step) -> None:
+        secret = f"a-token-minted-elsewhere-{next(self.numbers)}"
+        issuing = self.house.issue(
+            session.session_id, step.client, offline=step.flag, lasts_s=step.lasts_s, secret=secret
+        )
+        if not session.honoured(self.now_ms):
+            with pytest.raises(NotFound):
+                self.run(issuing)
+        elif step.client not in session.clients:
+            with pytest.raises(InvalidRequest):
+                self.run(issuing)
+        else:
+            self.run(issuing)
+            self.all_tokens.append(ModelToken(secret, session, self.now_ms + step.lasts_s * 1000, step.flag))
+
+    def delete(self, session: ModelSession, _step: Step) -> None:
+        self._accept(self._new((session.name,), session))
+
+    def crash(self, step: Step, *, cut_off: bool) -> None:
+        """A process dies right after it has recorded a revocation, or after it has cut off too."""
+        revocation, self.orderly = self._new(self._whose(step)), False
+        rid = self.run(self.house.record_only(revocation.request))
+        if cut_off:
+            people, now_ms = revocation.request.user_ids, self.now_ms
+            self.run(self.house.resources.people.cut_off(people, rid, now_ms=now_ms, accepted_at_ms=now_ms))
+            self._cut(revocation)
+
+    def chore(self, step: Step) -> None:
+        match step.chore:
+            case "sweep":
+                self.run(self.house.worker.sweeper.sweep())
+            case "tidy":
+                self.run(self.house.worker.sweeper.tidy())
+            case _:
+                self.run(self.house.resources.record.client.script_flush())
+
+    def what_is_honoured_is_what_the_model_says(self) -> None:
+        now_ms = self.now_ms
+        expected = [each.honoured(now_ms) for each in (*self.all_sessions, *self.all_tokens)]
+        assert self.run(self._honoured()) == expected
+
+    async def _honoured(self) -> list[bool]:
+        return list(
+            await asyncio.gather(
+                *(self.house.session_honoured(each.session_id) for each in self.all_sessions),
+                *(self.house.token_honoured(each.secret) for each in self.all_tokens),
+            )
+        )
+
+    def everything_is_worked_off(self) -> None:
+        """At last every revocation is; then each session was counted at most once, and nobody was left out."""
+        for each in self.all_revocations:
+            self._work_off(each)
+        self.what_is_honoured_is_what_the_model_says()
+        receipts = [self.run(self.house.receipt(each.request.revocation_id)) for each in self.all_revocations]
+        assert all(each.state == "completed" for each in receipts)
+        ended = [each for each in self.all_sessions if each.revoked or each.deleted]
+        sessions_ended = sum(each.sessions_ended for each in receipts)
+        assert sessions_ended <= len(ended)
+        lost = [each for each in self.all_tokens if each.session in ended]
+        tokens_revoked = sum(each.refresh_tokens_revoked for each in receipts)
+        assert tokens_revoked <= len(lost)
+        if self.orderly:
+            unexpired = {each.session_id for each in ended if self.now_ms < each.expires_at_ms}
+            assert sessions_ended >= len(unexpired)
+            assert tokens_revoked >= sum(
+                self.now_ms < each.expires_at_ms and (each.offline or each.session.session_id in unexpired)
+                for each in lost
+            )
+        for revocation in self.all_revocations:
+            rows = self.run(self.house.deliveries(revocation.request.revocation_id))
+            assert revocation.owed <= {each.client_id for each in rows}
+        assert self.run(self.house.due()) == {}
+
+    def _whose(self, step: Step) -> tuple[str, ...]:
+        return ("ada", "bob") if step.flag else (step.who,)
+
+    def _new(self, whose: tuple[str, ...], session: ModelSession | None = None) -> ModelRevocation:
+        request = self.house.request(
+            *whose,
+            session_id=session.session_id if session else None,
+            revocation_id=f"rev_{next(self.numbers)}",
+        )
+        revocation = ModelRevocation(request, whose, self.now_ms)
+        self.all_revocations.append(revocation)
+        return revocation
+
+    def _accept(self, revocation: ModelRevocation) -> None:
+        accepted = self.run(self.house.resources.sink.accept(revocation.request))
+        assert accepted.repeated == revocation.acknowledged
+        revocation.acknowledged = True
+        self._cut(revocation)
+
+    def _work_off(self, revocation: ModelRevocation) -> None:
+        self.run(self.house.worker.revoker.revoke(revocation.request.revocation_id))
+        revocation.acknowledged = True
+        # One that was recorded and never cut off is completed now: it covers what had begun when it was recorded.
+        self._cut(revocation, late_through=revocation.accepted_at_ms + LATE_MARGIN_MS)
+
+    def _cut(self, revocation: ModelRevocation, *, late_through: int | None = None) -> None:
+        if revocation.in_force:
+            return
+        revocation.in_force = True
+        if revocation.request.session_id is not None:
+            self._delete(revocation)
+            return
+        at_ms = self.now_ms if late_through is None else late_through
+        for name in revocation.names:
+            person = self.people[name]
+            person.clock = max(person.clock, at_ms)
+            person.revoked_at_ms = max(person.revoked_at_ms or 0, at_ms)
+            for session in self.all_sessions:
+                if session.name == name and (late_through is None or session.stamp <= late_through):
+                    session.revoked = True
+                    revocation.owed |= session.clients
+
+    def _delete(self, revocation: ModelRevocation) -> None:
+        for session in self.all_sessions:
+            if session.session_id == revocation.request.session_id:
+                session.deleted = True
+                revocation.owed |= session.clients
+
+
+@settings(max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)
+@given(happening=st.lists(steps, min_size=STEPS, max_size=STEPS))
+def test_no_interleaving_leaves_anything_honoured_that_is_dead_or_ends_anything_that_is_not(
+    redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory, happening: list[Step]
+) -> None:
+    story = Story(redis_server, tmp_path_factory.getbasetemp())
+    try:
+        for step in happening:
+            story.happen(step)
+            story.what_is_honoured_is_what_the_model_says()
+        story.everything_is_worked_off()
+    finally:
+        story.close()

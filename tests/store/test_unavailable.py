@@ -1,0 +1,191 @@
+"""Redis gone: every call of every store says so, and every one works again once it is back with what it had."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.application import Application
+from service.domain.delivery import Delivery
+from service.domain.refresh_token import RefreshToken
+from service.domain.session import Participant
+from service.domain.subject import iss_sub
+from service.embedded_redis import EmbeddedRedis
+from service.errors import NotFound, Unavailable
+from service.store.deliveries import Settlement
+from service.store.people import EndedSession, Told
+from tests.support.house import CONNECTION, ISSUER, UPSTREAM, House, open_house, user_id
+from tests.support.redis_server import start_redis
+
+ADA = user_id("ada")
+
+STORES = (
+    "connections",
+    "applications",
+    "people",
+    "sessions",
+    "refresh_tokens",
+    "replays",
+    "revocations",
+    "deliveries",
+    "schedule",
+    "statistics",
+    "heartbeats",
+)
+
+DELIVERY = Delivery(delivery_id="dlv_1_2", user_id=ADA, client_id="crm", sub="ada", sid=None)
+
+TOKEN = RefreshToken(
+    refresh_token_id="rt_1",
+    user_id=ADA,
+    connection_id=CONNECTION,
+    session_id="ses_1",
+    client_id="crm",
+    sub="",
+    scope=None,
+    offline=False,
+    issued_at_ms=0,
+    expires_at_ms=4_000_000_000_000,
+)
+
+
+@pytest.fixture(scope="module")
+def lasting_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """One that keeps what it was told when it is killed."""
+    server = start_redis(tmp_path_factory.mktemp("lasting"), persistent=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def lasting(lasting_redis: EmbeddedRedis, tmp_path: Path) -> AsyncIterator[House]:
+    """A house with a person in it, on a Redis that is running when the test begins and when it ends."""
+    lasting_redis.start()
+    async with open_house(lasting_redis.url, tmp_path) as house:
+        await house.resources.record.run("FLUSHALL")
+        await house.sign_in("ada", "crm", session_id="ses_1")
+        yield house
+
+
+def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """One call of every method of every store, by name."""
+    r, now_ms = house.resources, house.clock.now_ms()
+    told = Told(user_id=ADA, revocation_id=rid, client_id="crm", sub="ada", sid=None, one_session=False)
+    ended = EndedSession(session_id="ses_1", active=True, token_hashes=("hash",), live_tokens=1)
+    connection, revocation = house.connection(), house.request("ada", revocation_id=rid)
+    application = Application(client_id="crm", client_secret_hash="", created_at_ms=now_ms, updated_at_ms=now_ms)
+    return {
+        "connections.add": lambda: r.connections.add(connection),
+        "connections.by_name": lambda: r.connections.by_name("okta"),
+        "connections.get": lambda: r.connections.get(CONNECTION),
+        "connections.replace": lambda: r.connections.replace(connection),
+        "connections.remove": lambda: r.connections.remove(connection),
+        "connections.count": r.connections.count,
+        "connections.page": lambda: r.connections.page(offset=0, limit=1),
+        "applications.add": lambda: r.applications.add(application),
+        "applications.get": lambda: r.applications.get("crm"),
+        "applications.get_many": lambda: r.applications.get_many(["crm"]),
+        "applications.replace": lambda: r.applications.replace(application),
+        "applications.remove": lambda: r.applications.remove("crm"),
+        "applications.count": r.applications.count,
+        "applications.page": lambda: r.applications.page(offset=0, limit=1),
+        "people.register": lambda: r.people.register(ADA, CONNECTION, [iss_sub(UPSTREAM, "ada")]),
+        "people.resolve": lambda: r.people.resolve(CONNECTION, [iss_sub(UPSTREAM, "ada")]),
+        "people.get": lambda: r.people.get(ADA),
+        "people.cut_off": lambda: r.people.cut_off([ADA], rid, now_ms=now_ms, accepted_at_ms=now_ms),
+        "people.end_session": lambda: r.people.end_session(ADA, "ses_1", rid, now_ms=now_ms, accepted_at_ms=now_ms),
+        "people.snapshot": lambda: r.people.snapshot([ADA], rid, now_ms=now_ms, session_id=None),
+        "people.forget": lambda: r.people.forget(ADA, rid, [ended], ended_at_ms=now_ms),
+        "people.forget_participation": lambda: r.people.forget_participation([told]),
+        "sessions.open": lambda: house.sign_in("bob", "crm"),
+        "sessions.join": lambda: house.join("ses_1", "mail"),
+        "sessions.get": lambda: r.sessions.get("ses_1"),
+        "sessions.of_person": lambda: r.sessions.of_person(ADA, offset=0, limit=10),
+        "sessions.count_of_person": lambda: r.sessions.count_of_person(ADA),
+        "refresh_tokens.issue": lambda: r.refresh_tokens.issue("secret", TOKEN, now_ms=now_ms),
+        "refresh_tokens.find_active": lambda: r.refresh_tokens.find_active("secret", now_ms=now_ms),
+        "replays.bind": lambda: r.replays.bind(CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000),
+        "revocations.record": lambda: r.revocations.record(revocation, now_ms=now_ms, look_at_ms=now_ms),
+        "revocations.mark_revoked": lambda: r.revocations.mark_revoked(rid, at_ms=now_ms),
+        "revocations.plan": lambda: _plan(house, rid),
+        "revocations.close": lambda: r.revocations.close(rid),
+        "revocations.get": lambda: r.revocations.get(rid),
+        "revocations.page": lambda: r.revocations.page(connection_id=None, user_id=None, state=None, offset=0, limit=1),
+        "revocations.forget_old": lambda: r.revocations.forget_old(now_ms=now_ms),
+        "deliveries.of_revocation": lambda: r.deliveries.of_revocation(rid),
+        "deliveries.claim": lambda: r.deliveries.claim(rid, now_ms=now_ms, lease_until_ms=now_ms + 1000),
+        "deliveries.settle": lambda: r.deliveries.settle(
+            [Settlement(delivery=DELIVERY, lease_until_ms=now_ms)], now_ms=now_ms
+        ),
+        "schedule.look_at": lambda: r.schedule.look_at(["a"], at_ms=now_ms),
+        "schedule.look_at_if_absent": lambda: r.schedule.look_at_if_absent(["a"], at_ms=now_ms),
+        "schedule.done": lambda: r.schedule.done(["a"]),
+        "schedule.settle": lambda: r.schedule.settle(finished=["a"], done=["b"], due={"c": now_ms}),
+        "schedule.claim": lambda: r.schedule.claim(now_ms=now_ms, hidden_until_ms=now_ms, limit=1),
+        "schedule.open_since": lambda: r.schedule.open_since(before_ms=now_ms, limit=1),
+        "schedule.opened_at": lambda: r.schedule.opened_at(rid),
+        "schedule.backlog": r.schedule.backlog,
+        "statistics.count": lambda: r.statistics.count(deliveries=["dead"], attempts=[], told_s=[]),
+        "statistics.totals": r.statistics.totals,
+        "heartbeats.beat": lambda: r.heartbeats.beat("host:1", now_ms=now_ms),
+        "heartbeats.stop": lambda: r.heartbeats.stop("host:1"),
+        "heartbeats.alive": lambda: r.heartbeats.alive(now_ms=now_ms),
+    }
+
+
+async def _plan(house: House, rid: str) -> bool:
+    return await house.resources.revocations.plan(
+        await house.receipt(rid), [], sessions_ended=0, refresh_tokens_revoked=0, now_ms=0, lease_until_ms=0
+    )
+
+
+async def test_every_call_of_every_store_fails_while_redis_is_away_and_works_when_it_is_back(
+    lasting: House, lasting_redis: EmbeddedRedis
+) -> None:
+    rid = await lasting.record_only(lasting.request("ada"))
+    calls = calls_of(lasting, rid)
+    public = {
+        f"{store}.{name}"
+        for store in STORES
+        for name, _ in inspect.getmembers(type(getattr(lasting.resources, store)), inspect.iscoroutinefunction)
+        if not name.startswith("_")
+    }
+    assert set(calls) == public
+
+    lasting_redis.kill()
+    for call in calls.values():
+        with pytest.raises(Unavailable):
+            await call()
+
+    lasting_redis.start()
+    for call in calls.values():
+        with suppress(NotFound):  # that the session has ended meanwhile is an answer
+            await call()
+
+
+async def test_what_was_acknowledged_before_is_true_after(lasting: House, lasting_redis: EmbeddedRedis) -> None:
+    dead = await lasting.issue("ses_1", "crm")
+    other = await lasting.issue(await lasting.sign_in("bob", "crm"), "crm")
+    rid = await lasting.revoke("ada")
+
+    lasting_redis.kill()
+    lasting_redis.start()
+
+    assert not await lasting.token_honoured(dead)
+    assert not await lasting.session_honoured("ses_1")
+    assert await lasting.token_honoured(other)
+    assert (await lasting.receipt(rid)).state == "accepted"
+    assert rid in await lasting.due()
+
+
+async def test_nobody_joins_or_is_issued_anything_that_was_revoked_while_they_looked(lasting: House) -> None:
+    session = await lasting.session("ses_1")
+    await lasting.revoke("ada")
+    participant = Participant(client_id="mail", sub="ada", sid="1")
+    with pytest.raises(NotFound):
+        await lasting.resources.sessions.join(session, participant, now_ms=lasting.clock.now_ms())
+    with pytest.raises(NotFound):
+        await lasting.resources.refresh_tokens.issue("secret", TOKEN, now_ms=lasting.clock.now_ms())
