@@ -20,7 +20,7 @@ from service.web import published
 from service.web.bodies import MAX_BODY_BYTES
 from service.web.operation import Operation, build_openapi, build_routes
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
-from service.web.requests import BodyLimit, Correlation
+from service.web.requests import Correlation, SizeLimits
 from service.web.state import Request, State, resources_of
 
 
@@ -62,7 +62,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
 
     app = Starlette(
         routes=build_routes(OPERATIONS),
-        middleware=[Middleware(Correlation), Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)],
+        middleware=[Middleware(Correlation), Middleware(SizeLimits, max_bytes=MAX_BODY_BYTES)],
         exception_handlers={
             LogoutdError: on_logoutd_error,
             HTTPException: on_http_exception,

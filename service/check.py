@@ -7,7 +7,6 @@ import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import asdict
 from typing import Final, TextIO
 from urllib.parse import urlsplit
@@ -25,13 +24,11 @@ from service.resources import open_resources
 from service.settings import PREFIX, Settings, SettingsError, load_settings
 from service.store.connections import Connections
 from service.store.health import Finding, Level, inspect_redis
+from service.store.record import open_pool
 from service.verify.issuer_keys import IssuerKeys
 
 CHECK_LIMIT_S: Final = 30.0
 """Longest time one check may take, in seconds."""
-
-REDIS_TIMEOUT_S: Final = 5.0
-"""Longest wait for a connection to Redis, and for each of its answers, in seconds."""
 
 CONCURRENT_FETCHES: Final = 32
 """Most identity providers asked for their keys at once."""
@@ -180,14 +177,11 @@ def _table(found: list[Finding]) -> Table:
 
 
 async def _inspect(url: str, *, subject: str, holds_record: bool) -> list[Finding]:
+    client = Redis(connection_pool=open_pool(url, decode=True, size=1))
     try:
-        client: Redis = Redis.from_url(
-            url, socket_connect_timeout=REDIS_TIMEOUT_S, socket_timeout=REDIS_TIMEOUT_S, single_connection_client=True
-        )
-    except ValueError:  # whose text may hold a part of the password
-        return [_fail(subject, "its URL cannot be read; are special characters in the password percent-encoded?")]
-    async with aclosing(client):
         return await inspect_redis(client, subject=subject, holds_record=holds_record)
+    finally:
+        await client.aclose(close_connection_pool=True)
 
 
 def _ok(subject: str, detail: str) -> Finding:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
 
 PREFIX: Final = "LOGOUTD_"
 
@@ -32,7 +34,9 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """What an operator may decide. Everything has a default that is right for production, but for what only they know."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", str_strip_whitespace=True, env_ignore_empty=True
+    )
 
     public_url: str = Field(
         default="",
@@ -97,9 +101,16 @@ class Settings(BaseSettings):
     @field_validator("public_url", "issuer")
     @classmethod
     def _is_base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
-            raise ValueError("must be an http(s) URL without query or fragment")
+        if not value:
+            return value
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        printable = value.isascii() and value.isprintable() and " " not in value
+        if not usable or not printable or "@" in value or "?" in value or "#" in value:
+            raise ValueError("must be an http(s) URL of printable ASCII without user, query or fragment")
         return value
 
     @field_validator("allowed_private_networks", mode="before")
@@ -118,16 +129,23 @@ class Settings(BaseSettings):
     @classmethod
     def _is_redis_url(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
-        try:
-            parts = urlsplit(text)
-            readable = parts.port is None or parts.port >= 0
-        except ValueError:
-            readable = False
-        if not readable:
-            # Python's own words would hold a part of the password.
-            raise ValueError("cannot be read: are special characters in its password percent-encoded?")
-        if text and parts.scheme not in {"redis", "rediss", "unix"}:
+        if not text:
+            return value
+        if not text.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must be a redis://, rediss:// or unix:// URL")
+        try:
+            pool = ConnectionPool.from_url(text)
+            # Made, not opened: only now does redis-py look at what the URL asks for.
+            pool.connection_class(**pool.connection_kwargs)
+        except (ValueError, TypeError, RedisError):
+            readable = False
+        else:
+            readable = True
+        if not readable:
+            # redis-py's own words would hold a part of the password.
+            raise ValueError("cannot be read: is the password percent-encoded, and every parameter one redis-py knows?")
+        if {"ssl_cert_reqs", "ssl_check_hostname"} & set(pool.connection_kwargs):
+            raise ValueError("must not choose how its certificate is checked: it always is, and its name too")
         return value
 
     @property
@@ -163,7 +181,7 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment into Settings; `overrides` win. Raises SettingsError, which never holds a value."""
-    given = {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
+    given = {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value}
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     files = {f"{PREFIX}{name}_FILE" for name in SECRETS}
     problems = [_unknown(name, known | files) for name in sorted(set(given) - known - files)]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 PER_CLIENT: Final = 32
@@ -12,7 +12,7 @@ MAX_WAITING: Final = 256
 """Attempts that may wait for a slot of one application; further ones are put off at once."""
 
 PATIENCE_S: Final = 8.0
-"""How long an attempt waits for a slot before it is put off, in seconds. It holds its lease meanwhile."""
+"""How long an attempt waits for its slots, both together, before it is put off, in seconds. It holds its lease meanwhile."""
 
 
 class NoSlotError(Exception):
@@ -28,7 +28,7 @@ class Slots:
 
     @asynccontextmanager
     async def of(self, client_id: str) -> AsyncGenerator[None]:
-        """Hold a slot of this application and one of all. Raises NoSlotError.
+        """Hold a slot of this application and one of all. Raises NoSlotError after PATIENCE_S without.
 
         The application's own comes first: who waits for a busy application must not hold what others could use.
         """
@@ -37,16 +37,14 @@ class Slots:
             raise NoSlotError
         client.users += 1
         try:
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    await client.slots.acquire()
-            except TimeoutError:
-                raise NoSlotError from None
-            try:
-                async with self._all:
-                    yield
-            finally:
-                client.slots.release()
+            async with AsyncExitStack() as held:
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        await held.enter_async_context(client.slots)
+                        await held.enter_async_context(self._all)
+                except TimeoutError:
+                    raise NoSlotError from None
+                yield
         finally:
             client.users -= 1
             if client.users == 0:

@@ -35,7 +35,7 @@ class ConnectionOptionsBody(Body):
 
     type: ConnectionType
     client_id: Text
-    client_secret: Text | None = None
+    client_secret: Text | None = Field(default=None, repr=False)
     scopes: Text = "openid"
     discovery_url: Url | None = Field(default=None, description="The issuer, or the whole well-known URL.")
     issuer: Text | None = None

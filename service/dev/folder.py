@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,10 @@ class DataFolder:
         lock = self.path / "lock"
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = self.path.stat()
+            if folder.st_uid != os.geteuid() or folder.st_mode & stat.S_IWOTH:
+                # Whoever may write here chooses our keys and our administrator's token.
+                raise DevError(f"the data folder {self.path} must be this user's, and not writable by everybody")
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise DevError(f"the data folder {self.path} cannot be used: {error.strerror}") from error

@@ -23,3 +23,5 @@ class Application:
     """The algorithm of its ID tokens, and so of its logout tokens (section 2.4)."""
     created_at_ms: int
     updated_at_ms: int
+    revision: int = 1
+    """Counts its changes: of two made at once, one is told to look again."""

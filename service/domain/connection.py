@@ -1,7 +1,7 @@
 """A connection: one identity provider that may ask us to sign people out, and the applications it signs people in to."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 NAME: Final = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)
@@ -30,7 +30,7 @@ class ConnectionOptions:
     token_endpoint: str | None = None
     jwks_uri: str | None = None
     """Where its keys are; None until the issuer's discovery document tells (needed first by a verification)."""
-    client_secret: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
     """Our secret there. Stored, never returned."""
     scopes: str = "openid"
     """Space-separated, as sent in an authorization request (RFC 6749 section 3.3)."""
@@ -57,6 +57,8 @@ class Connection:
     display_name: str | None = None
     created_at_ms: int
     updated_at_ms: int
+    revision: int = 1
+    """Counts its changes: of two made at once, one is told to look again."""
     strategy: Literal["oidc"] = "oidc"
 
     @property

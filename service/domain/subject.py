@@ -7,7 +7,7 @@ is `SubjectIdentifier.value`, and only ever within one connection (the store add
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, cast
 
 import idna
@@ -59,10 +59,13 @@ class SubjectIdentifier:
 
     format: Format
     value: tuple[str, ...]
+    """What is compared."""
+    spelling: tuple[str, ...] = field(default=(), compare=False)
+    """The same as it was given, where that differs: how a person writes their own address."""
 
     def to_json(self) -> dict[str, str]:
-        """The identifier as RFC 9493 writes it, with canonical values."""
-        return {"format": self.format, **dict(zip(MEMBERS[self.format], self.value, strict=True))}
+        """The identifier as RFC 9493 writes it, as it was given."""
+        return {"format": self.format, **dict(zip(MEMBERS[self.format], self.spelling or self.value, strict=True))}
 
 
 def iss_sub(iss: str, sub: str) -> SubjectIdentifier:
@@ -100,7 +103,8 @@ def parse_identifier(data: object) -> SubjectIdentifier:
     _only(members, required)
     values = tuple(_text(members, member) for member in required)
     kind = cast("Format", name)
-    return SubjectIdentifier(kind, _canonical(kind, values))
+    compared = _canonical(kind, values)
+    return SubjectIdentifier(kind, compared, spelling=values if values != compared else ())
 
 
 def _canonical(kind: Format, values: tuple[str, ...]) -> tuple[str, ...]:

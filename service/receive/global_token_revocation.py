@@ -47,15 +47,19 @@ async def receive_global_token_revocation(request: Request) -> Response:
     bound = await resources.replays.bind(
         connection.id, caller.iss, caller.jti, message=message, until_ms=caller.expires_at_ms
     )
-    if not bound:
+    if bound == "another":
         raise NotAuthenticated("this token came with another body before", reason="replayed_token")
 
-    people = await resources.people.resolve(connection.id, subject)
+    people = await resources.people.resolve(connection.id, subject) if bound == "ours" else ()
     if not people:
+        await resources.replays.remember_unknown(
+            connection.id, caller.iss, caller.jti, message=message, until_ms=caller.expires_at_ms
+        )
         raise NotFound("no such subject is known through this connection")
     await resources.sink.accept(
         RevocationRequest(
-            revocation_id=revocation_id_for(connection.id, caller.iss, caller.jti, message),
+            # With its end, for a `jti` that comes back in a newer token, the first long forgotten, asks for something new.
+            revocation_id=revocation_id_for(connection.id, caller.iss, caller.jti, str(caller.expires_at_ms), message),
             connection_id=connection.id,
             user_ids=people,
             initiator="global_token_revocation",

@@ -27,8 +27,12 @@ async def introspect(request: Request) -> Response:
         raise InvalidRequest("`token` is missing")
     if len(token) > MAX_TOKEN_LENGTH:
         return JSONResponse(INACTIVE, headers=NO_STORE)
-    look_up = _session if form.get("token_type_hint") == "session" else _refresh_token
-    found = await look_up(resources, caller, token, resources.clock.now_ms())
+    now_ms = resources.clock.now_ms()
+    found = None
+    if form.get("token_type_hint") == "session":
+        found = await _session(resources, caller, token, now_ms)
+    # A hint that leads nowhere does not end the search (RFC 7662 section 2.1).
+    found = found or await _refresh_token(resources, caller, token, now_ms)
     return JSONResponse(found or INACTIVE, headers=NO_STORE)
 
 

@@ -33,7 +33,7 @@ class RefreshTokenBody(Body):
     offline: bool = Field(default=False, description="Outlives its session's expiry (`offline_access`).")
     expires_in: int | None = Field(default=None, ge=1, le=MAX_LIFETIME_S, description="Lifetime in seconds.")
     token: Annotated[str, Field(min_length=MIN_TOKEN_LENGTH, max_length=MAX_TOKEN_LENGTH)] | None = Field(
-        default=None, description="A token minted elsewhere, to be registered as it is."
+        default=None, repr=False, description="A token minted elsewhere, to be registered as it is."
     )
 
 

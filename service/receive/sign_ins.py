@@ -33,7 +33,7 @@ MAX_CLIENTS = 100
 MAX_IDENTIFIERS = 20
 """Most identifiers registered in one sign-in."""
 
-FUTURE_AUTH_TIME_S = 300
+FUTURE_AUTH_TIME_S = 60
 """How far ahead of ours the identity provider's clock may be, in seconds; a later `auth_time` would outrun every
 revocation to come."""
 
@@ -99,6 +99,9 @@ async def create_session(request: Request) -> Response:
         expires_at_ms=now_ms + (body.expires_in or DEFAULT_LIFETIME_S) * 1000,
         participants=tuple(_participant(each, user_id, session_id) for each in body.clients),
     )
+    # Asked first, so that a refused sign-in leaves nothing behind; asked again where it is recorded, for all that may happen
+    # between.
+    await resources.sessions.require_later_sign_in(user_id, body.auth_time)
     await resources.people.register(user_id, connection.id, identifiers)
     await resources.sessions.open(sign_in, now_ms=now_ms)
     answer = {

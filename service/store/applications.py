@@ -6,6 +6,7 @@ from typing import cast
 from service.domain.application import Application
 from service.errors import Conflict
 from service.store import keyspace
+from service.store.changes import replace_unchanged
 from service.store.codec import from_json, to_json
 from service.store.record import Record
 
@@ -19,7 +20,10 @@ class Applications:
     async def add(self, application: Application) -> None:
         """Record a new one. Raises Conflict when its client_id is taken."""
         await self._record.run("ZADD", keyspace.CLIENTS, "NX", application.created_at_ms, application.client_id)
-        if not await self._record.run("SET", keyspace.client(application.client_id), to_json(application), "NX"):
+        key = keyspace.client(application.client_id)
+        _, stored = await self._record.pipeline([("SET", key, to_json(application), "NX"), ("GET", key)])
+        # Not whether SET did it: sent again after a lost reply it finds what it wrote itself.
+        if stored is None or from_json(Application, stored).client_secret_hash != application.client_secret_hash:
             raise Conflict("a client of this client_id exists already")
 
     async def get(self, client_id: str) -> Application | None:
@@ -34,8 +38,9 @@ class Applications:
         return {name: from_json(Application, raw) for name, raw in zip(wanted, found, strict=True) if raw}
 
     async def replace(self, application: Application) -> None:
-        """Record it as it is now."""
-        await self._record.run("SET", keyspace.client(application.client_id), to_json(application), "XX")
+        """Record it as it is now, its `revision` as it was read. Raises Conflict when it has been changed or removed
+        meanwhile."""
+        await replace_unchanged(self._record, keyspace.client(application.client_id), application)
 
     async def remove(self, client_id: str) -> None:
         """Forget it. Deliveries still owed to it become `skipped`, with the reason `client_deleted`."""

@@ -5,6 +5,7 @@ from typing import cast
 from service.domain.connection import Connection
 from service.errors import Conflict
 from service.store import keyspace
+from service.store.changes import replace_unchanged
 from service.store.codec import from_json, to_json
 from service.store.record import Record
 
@@ -26,7 +27,10 @@ class Connections:
                 ("SET", keyspace.connection_name(connection.id), connection.name),
             ]
         )
-        if not await self._record.run("SET", keyspace.connection(connection.name), to_json(connection), "NX"):
+        key = keyspace.connection(connection.name)
+        _, stored = await self._record.pipeline([("SET", key, to_json(connection), "NX"), ("GET", key)])
+        # Not whether SET did it: sent again after a lost reply it finds what it wrote itself.
+        if stored is None or from_json(Connection, stored).id != connection.id:
             await self._record.pipeline(
                 [
                     ("ZREM", keyspace.CONNECTIONS, connection.id),
@@ -48,8 +52,9 @@ class Connections:
         return found if found and found.id == connection_id else None
 
     async def replace(self, connection: Connection) -> None:
-        """Record it as it is now. Its name and id never change."""
-        await self._record.run("SET", keyspace.connection(connection.name), to_json(connection), "XX")
+        """Record it as it is now, its `revision` as it was read. Its name and id never change. Raises Conflict when it has
+        been changed or removed meanwhile: what another administrator did is not undone by what this one had read."""
+        await replace_unchanged(self._record, keyspace.connection(connection.name), connection)
 
     async def remove(self, connection: Connection) -> None:
         """Forget it: its doors answer as if it had never been."""

@@ -9,6 +9,7 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
 | `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
 | `logoutd:person:{user}:participation` | hash | [client_id, sid] → sub, session, stamp, until | last `until` in it |
+| `logoutd:person:{user}:participation-until` | zset | the same fields by their `until` | as above |
 | `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | pruned to receipt_days at each cut-off |
 | `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | pruned to receipt_days at each revocation |
 | `logoutd:person:{user}:session:ID` | hash | one sign-in | expiry of it and its tokens + a day |
@@ -66,6 +67,11 @@ def person_sessions(user_id: str) -> str:
 def participation(user_id: str) -> str:
     """Which applications may still hold a session of theirs."""
     return f"{person(user_id)}:participation"
+
+
+def participation_until(user_id: str) -> str:
+    """Until when each of these is remembered."""
+    return f"{person(user_id)}:participation-until"
 
 
 def cutoffs(user_id: str) -> str:

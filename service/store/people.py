@@ -1,9 +1,10 @@
 """People as Redis knows them: who an identifier names, and the one step that ends everything of theirs."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from service.domain.identifiers import fingerprint
 from service.domain.subject import SubjectIdentifier
@@ -11,8 +12,14 @@ from service.errors import CannotBeEnded
 from service.store import keyspace
 from service.store.record import Command, Record, Script
 
-MAX_PEOPLE: Final = 1000
-"""Most people one identifier may name before a revocation by it is refused: beyond, it is no identifier but a mistake."""
+T = TypeVar("T")
+
+MAX_PEOPLE: Final = 100_000
+"""Most people a subject may name before a revocation of it is refused. All are signed out, for of the two errors that is the
+safe one; this many are no person's names but the size of one answer of Redis."""
+
+CHUNK: Final = 500
+"""Most people, sessions or tokens in one round trip: Redis serves others in between."""
 
 LATE_MARGIN_MS: Final = 1000
 """How far a cut-off completed after a crash reaches past its acceptance, in milliseconds: the clocks of two machines
@@ -126,26 +133,23 @@ class People:
     async def cut_off(
         self, user_ids: Sequence[str], revocation_id: str, *, now_ms: int, accepted_at_ms: int, late: bool = False
     ) -> None:
-        """End everything each of these people holds, in one atomic O(1) step a person and one round trip.
+        """End everything each of these people holds, in one atomic O(1) step a person.
 
         `late`: completing a revocation that was recorded but, a crash between, never cut off and never acknowledged.
         """
-        await self._record.pipeline(
-            [
-                Script(
-                    "cut_off",
-                    [keyspace.person(user_id), keyspace.cutoffs(user_id), keyspace.person_revocations(user_id)],
-                    [
-                        revocation_id,
-                        now_ms,
-                        accepted_at_ms + LATE_MARGIN_MS if late else accepted_at_ms,
-                        "1" if late else "0",
-                        now_ms - self._receipt_ms,
-                    ],
-                )
-                for user_id in user_ids
-            ]
-        )
+        moment = accepted_at_ms + LATE_MARGIN_MS if late else accepted_at_ms
+        arguments: list[str | int] = [revocation_id, now_ms, moment, "1" if late else "0", now_ms - self._receipt_ms]
+        for chunk in _chunks(user_ids):
+            await self._record.pipeline(
+                [
+                    Script(
+                        "cut_off",
+                        [keyspace.person(user_id), keyspace.cutoffs(user_id), keyspace.person_revocations(user_id)],
+                        arguments,
+                    )
+                    for user_id in chunk
+                ]
+            )
 
     async def end_session(
         self, user_id: str, session_id: str, revocation_id: str, *, now_ms: int, accepted_at_ms: int
@@ -160,71 +164,107 @@ class People:
     async def snapshot(
         self, user_ids: Sequence[str], revocation_id: str, *, now_ms: int, session_id: str | None
     ) -> dict[str, Snapshot]:
-        """What the revocation covers of each of these people; those it has not been cut off for are left out."""
-        raw = await self._record.pipeline(
-            [
-                Script(
-                    "snapshot_person",
-                    [
-                        keyspace.person(user_id),
-                        keyspace.person_sessions(user_id),
-                        keyspace.participation(user_id),
-                        keyspace.cutoffs(user_id),
-                    ],
-                    [revocation_id, now_ms, session_id or ""],
+        """What the revocation covers of each of these people; those it has not been cut off for are left out.
+
+        In several steps, which changes nothing: what is covered was settled by the cut-off, and none of it can come back.
+        """
+        found: dict[str, Snapshot] = {}
+        for chunk in _chunks(user_ids):
+            raw = await self._record.pipeline(
+                [
+                    Script(
+                        "snapshot_targets",
+                        [keyspace.participation(user_id), keyspace.cutoffs(user_id)],
+                        [revocation_id, now_ms, session_id or ""],
+                    )
+                    for user_id in chunk
+                ]
+            )
+            for user_id, targets in zip(chunk, raw, strict=True):
+                if targets:
+                    sessions = await self._covered_sessions(
+                        user_id, revocation_id, now_ms=now_ms, session_id=session_id
+                    )
+                    # Redis writes an empty Lua table as {}, a filled one as a list; either is gone through the same way.
+                    told = tuple(Target(**each) for each in json.loads(targets))
+                    found[user_id] = Snapshot(sessions=sessions, targets=told)
+        return found
+
+    async def _covered_sessions(
+        self, user_id: str, revocation_id: str, *, now_ms: int, session_id: str | None
+    ) -> tuple[EndedSession, ...]:
+        ids: list[str] = [] if session_id is None else [session_id]
+        if session_id is None:
+            ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), 0, -1)
+        found: list[EndedSession] = []
+        for chunk in _chunks(ids):
+            raw = await self._record.script(
+                "snapshot_sessions",
+                [keyspace.person(user_id), keyspace.cutoffs(user_id)],
+                [revocation_id, now_ms, "0" if session_id is None else "1", *chunk],
+            )
+            found += [
+                EndedSession(
+                    session_id=each["id"],
+                    active=each["active"],
+                    token_hashes=tuple(each["tokens"]),
+                    live_tokens=each["live_tokens"],
                 )
-                for user_id in user_ids
+                for each in json.loads(raw)
             ]
-        )
-        return {user_id: _snapshot(each) for user_id, each in zip(user_ids, raw, strict=True) if each}
+        return tuple(found)
 
     async def forget(
         self, user_id: str, revocation_id: str, sessions: Sequence[EndedSession], *, ended_at_ms: int
     ) -> None:
         """Delete what is dead already: refresh tokens, and the ways to find them."""
-        if not sessions:
-            return
-        await self._record.script(
-            "forget_sessions",
-            [keyspace.person(user_id), keyspace.person_sessions(user_id)],
-            [revocation_id, ended_at_ms, *(each.session_id for each in sessions)],
-        )
-        await self._record.pipeline(
-            [("DEL", keyspace.token_owner(hashed)) for each in sessions for hashed in each.token_hashes]
-        )
+        for chunk in _chunks(sessions):
+            await self._record.script(
+                "forget_sessions",
+                [keyspace.person(user_id), keyspace.person_sessions(user_id)],
+                [revocation_id, ended_at_ms, *(each.session_id for each in chunk)],
+            )
+        owners = [keyspace.token_owner(hashed) for each in sessions for hashed in each.token_hashes]
+        for owned in _chunks(owners):
+            await self._record.pipeline([("DEL", owner) for owner in owned])
 
     async def forget_participation(self, told: Iterable[Told]) -> None:
-        """Drop what applications held, now that they have been told, all in one round trip.
+        """Drop what applications held, now that they have been told: one step for each person and revocation.
 
         What a newer sign-in has added since stays, unless only one session was meant.
         """
+        groups: dict[tuple[str, str, bool], list[Told]] = defaultdict(list)
+        for each in told:
+            groups[each.user_id, each.revocation_id, each.one_session].append(each)
         await self._record.pipeline(
             [
                 Script(
                     "forget_participation",
-                    [keyspace.participation(each.user_id), keyspace.cutoffs(each.user_id)],
-                    [each.revocation_id, each.client_id, each.sub, each.sid or "", "1" if each.one_session else "0"],
+                    [
+                        keyspace.participation(user_id),
+                        keyspace.participation_until(user_id),
+                        keyspace.cutoffs(user_id),
+                    ],
+                    [
+                        revocation_id,
+                        "1" if one_session else "0",
+                        json.dumps([participation_field(e.client_id, e.sid) for e in group if e.sid is not None]),
+                        json.dumps([[e.client_id, e.sub] for e in group if e.sid is None]),
+                    ],
                 )
-                for each in told
+                for (user_id, revocation_id, one_session), group in groups.items()
             ]
         )
 
 
-def _snapshot(raw: str) -> Snapshot:
-    found: dict[str, Any] = json.loads(raw)
-    # Redis writes an empty Lua table as {}, a filled one as a list; either is gone through the same way.
-    return Snapshot(
-        sessions=tuple(
-            EndedSession(
-                session_id=each["id"],
-                active=each["active"],
-                token_hashes=tuple(each["tokens"]),
-                live_tokens=each["live_tokens"],
-            )
-            for each in found["sessions"]
-        ),
-        targets=tuple(Target(**each) for each in found["targets"]),
-    )
+def participation_field(client_id: str, sid: str) -> str:
+    """How an application's part in a session is found again among all a person takes part in."""
+    return json.dumps([client_id, sid])
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
 
 
 def _identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:

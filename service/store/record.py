@@ -45,8 +45,11 @@ class Script:
 
 def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> BlockingConnectionPool:
     """A pool that waits instead of failing when it is empty, and reconnects instead of failing when Redis restarts."""
+    # redis-py 5 checks a server's certificate and not that it is this server's, unless told to.
+    encrypted = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
     return BlockingConnectionPool.from_url(
         url,
+        **encrypted,
         max_connections=size,
         timeout=CONNECT_TIMEOUT_S,
         decode_responses=decode,

@@ -6,6 +6,7 @@ from typing import Any, Final
 from service.domain.session import Participant, Session, SignIn
 from service.errors import Conflict, NotFound, ReauthenticationRequired
 from service.store import keyspace
+from service.store.people import participation_field
 from service.store.record import Record, Script
 
 DAY_MS: Final = 86_400_000
@@ -15,12 +16,23 @@ RETENTION_MS: Final = DAY_MS
 """How long an expired or ended session can still be read as such, in milliseconds."""
 
 
+TOO_EARLY: Final = "the person was signed out at or after `auth_time`; they have to authenticate again"
+
+
 class Sessions:
     """The sessions of every person. `participation_ms`: how long past expiry an application is taken to hold one."""
 
     def __init__(self, record: Record, *, participation_ms: int) -> None:
         self._record = record
         self._participation_ms = participation_ms
+
+    async def require_later_sign_in(self, user_id: str, auth_time_s: int | None) -> None:
+        """Raise ReauthenticationRequired when the person was revoked at or after the moment they authenticated."""
+        if auth_time_s is None:
+            return
+        revoked_at_ms = await self._record.run("HGET", keyspace.person(user_id), "revoked_at_ms")
+        if revoked_at_ms is not None and auth_time_s * 1000 <= int(revoked_at_ms):
+            raise ReauthenticationRequired(TOO_EARLY)
 
     async def open(self, sign_in: SignIn, *, now_ms: int) -> None:
         """Record a sign-in. Raises ReauthenticationRequired when it began before the person's last revocation (law 5).
@@ -43,6 +55,7 @@ class Sessions:
                 keyspace.person_identifiers(user),
                 keyspace.person_sessions(user),
                 keyspace.participation(user),
+                keyspace.participation_until(user),
                 keyspace.session(user, session_id),
                 keyspace.session_clients(user, session_id),
             ],
@@ -52,7 +65,6 @@ class Sessions:
                 session_id,
                 sign_in.expires_at_ms,
                 keep_until,
-                sign_in.expires_at_ms + self._participation_ms,
                 json.dumps({"connection_id": sign_in.connection_id, "iss": sign_in.iss, "sub": sign_in.sub}),
                 json.dumps([json.dumps(each.to_json(), sort_keys=True) for each in sign_in.identifiers]),
                 json.dumps({name: value for name, value in facts.items() if value is not None}),
@@ -66,9 +78,7 @@ class Sessions:
         )
         if outcome != "opened":
             await self._record.run("DEL", keyspace.session_owner(session_id))
-            raise ReauthenticationRequired(
-                "the person was signed out at or after `auth_time`; they have to authenticate again"
-            )
+            raise ReauthenticationRequired(TOO_EARLY)
 
     async def join(self, session: Session, participant: Participant, *, now_ms: int) -> None:
         """Let another application join. Raises NotFound when the session is not honoured any more, Conflict when the
@@ -80,10 +90,11 @@ class Sessions:
             [
                 keyspace.person(user),
                 keyspace.participation(user),
+                keyspace.participation_until(user),
                 keyspace.session(user, session_id),
                 keyspace.session_clients(user, session_id),
             ],
-            [now_ms, participant.client_id, field, client, entry, session.expires_at_ms + self._participation_ms],
+            [now_ms, participant.client_id, field, client, entry],
         )
         if outcome == "inactive":
             raise NotFound("the session has ended")
@@ -124,7 +135,7 @@ class Sessions:
             "until_ms": expires_at_ms + self._participation_ms,
         }
         return (
-            json.dumps([participant.client_id, participant.sid]),
+            participation_field(participant.client_id, participant.sid),
             json.dumps({"sub": participant.sub, "sid": participant.sid}),
             json.dumps(remembered),
         )

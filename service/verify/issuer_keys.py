@@ -32,8 +32,9 @@ FRESH_MS: Final = 600_000
 STALE_MS: Final = 86_400_000
 """How long after the last success keys are used while the source cannot be reached, in milliseconds."""
 
-COOL_DOWN_MS: Final = 30_000
-"""Least time from one attempt to fetch a source to the next, in milliseconds, whatever came of it."""
+COOL_DOWN_MS: Final = 10_000
+"""Least time from one attempt to fetch a source to the next, in milliseconds, whatever came of it. Not longer: a stranger
+can begin it with a made-up `kid`, and a key that is new within it is not known until it ends."""
 
 UNKNOWN_KID_MS: Final = 300_000
 """How long a `kid` that a fetch has shown to be absent costs no other fetch, in milliseconds."""
@@ -41,8 +42,9 @@ UNKNOWN_KID_MS: Final = 300_000
 MAX_UNKNOWN_KIDS: Final = 128
 """Most such `kid`s remembered per source; the oldest goes."""
 
-MAX_SOURCES: Final = 1000
-"""Most sources remembered; the least recently used goes."""
+MAX_SOURCES: Final = 20_000
+"""Most sources remembered; the least recently used goes. Only connections have sources, so this is far beyond what a
+deployment has, and keys are some kilobytes each."""
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 """Longest JWKS, in bytes; a hundred keys with certificates fit."""
@@ -55,10 +57,13 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """Where keys come from: a JWKS URL as configured, or an issuer whose discovery document names one."""
+    """Where keys come from: a JWKS URL as configured, or an issuer whose discovery document names one. That is read anew
+    with the keys: an identity provider may move them."""
 
     jwks_uri: str | None = None
     issuer: str | None = None
+    discovery_url: str | None = None
+    """Where the document is, when it was configured."""
 
     @property
     def url(self) -> str:
@@ -192,7 +197,9 @@ class IssuerKeys:
     async def _load(self, source: _Source) -> KeySet:
         jwks_uri = source.jwks_uri
         if jwks_uri is None:
-            jwks_uri = await fetch_jwks_uri(source.issuer or "", fetcher=self._fetcher)
+            jwks_uri = await fetch_jwks_uri(
+                source.issuer or "", discovery_url=source.discovery_url, fetcher=self._fetcher
+            )
         return read_key_set(await self._fetcher.get_json(jwks_uri, max_bytes=MAX_DOCUMENT_BYTES))
 
     def _succeed(self, entry: _Entry, keys: KeySet, *, began_at_ms: int) -> None:
@@ -230,7 +237,10 @@ class IssuerKeys:
 
 def _source(connection: Connection) -> _Source:
     options = connection.options
-    return _Source(jwks_uri=options.jwks_uri) if options.jwks_uri else _Source(issuer=options.issuer)
+    discovered = options.discovery_url is not None and "jwks_uri" not in options.configured
+    if options.jwks_uri is not None and not discovered:
+        return _Source(jwks_uri=options.jwks_uri)
+    return _Source(issuer=options.issuer, discovery_url=options.discovery_url)
 
 
 def _unavailable() -> Unavailable:

@@ -82,9 +82,9 @@ async def fetch_provider_metadata(
     )
 
 
-async def fetch_jwks_uri(issuer: str, *, fetcher: JsonFetcher) -> str:
+async def fetch_jwks_uri(issuer: str, *, discovery_url: str | None, fetcher: JsonFetcher) -> str:
     """Where the keys of `issuer` are, by its discovery document; nothing else in it matters. Raises InvalidRequest."""
-    url = well_known_url(issuer)
+    url = well_known_url(discovery_url or issuer)
     document = await _fetch(url, fetcher=fetcher, what="issuer")
     _issuer(document, url=url, expected=issuer)
     return _endpoint(document, "jwks_uri", fetcher=fetcher)

@@ -8,7 +8,7 @@ import binascii
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from joserfc.jwk import Key
@@ -29,7 +29,7 @@ CREDENTIAL_REFUSED: Final = "the token is not one this connection accepts"
 class SignedToken:
     """A token as it was sent: well-formed, and nothing in it believed yet."""
 
-    text: str
+    text: str = field(repr=False)
     alg: str
     """One of SIGNING_ALGORITHMS."""
     kid: str | None

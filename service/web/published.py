@@ -19,6 +19,10 @@ PUBLIC_CACHE: Final = {"Cache-Control": "public, max-age=300"}
 """Metadata and keys may be kept for five minutes: as long as a new key is published before it is used, at the least."""
 
 
+RETRY_AFTER_S: Final = 5
+"""When a probe may look again at a Redis that is not fit, in seconds."""
+
+
 def global_token_revocation_url(settings: Settings, connection_name: str) -> str:
     """The door an identity provider is configured with, and the only `aud` its assertions may have."""
     return f"{settings.base_url}/oauth/global-token-revocation/connection/{connection_name}"
@@ -86,14 +90,17 @@ async def read_readiness(request: Request) -> Response:
         alive = await resources.heartbeats.alive(now_ms=now_ms)
         unfit = unfit_for_the_record(await inspect_redis(resources.record.client))
     except Unavailable as error:
-        body = {"status": "unavailable", "redis": str(error), **told}
-        return JSONResponse(body, status_code=503, headers={**NO_STORE, "Retry-After": str(error.retry_after)})
+        return _not_ready(str(error), error.retry_after, told)
     if unfit is not None:
-        body = {"status": "unavailable", "redis": f"{unfit.subject}: {unfit.detail}", **told}
-        return JSONResponse(body, status_code=503, headers=NO_STORE)
+        return _not_ready(f"{unfit.subject}: {unfit.detail}", RETRY_AFTER_S, told)
     overdue = 0 if backlog.most_overdue_ms is None else max(0, now_ms - backlog.most_overdue_ms)
     told["queue"] = {"open_revocations": backlog.open_revocations, "overdue_seconds": overdue / 1000}
     return JSONResponse({"status": "ok", "redis": "ok", **told, "workers": len(alive)}, headers=NO_STORE)
+
+
+def _not_ready(why: str, retry_after_s: int, told: dict[str, Any]) -> Response:
+    body = {"error": "temporarily_unavailable", "error_description": why, "status": "unavailable", "redis": why, **told}
+    return JSONResponse(body, status_code=503, headers={**NO_STORE, "Retry-After": str(retry_after_s)})
 
 
 async def read_metrics(request: Request) -> Response:

@@ -1,17 +1,22 @@
 """What happens around every request: its own correlation id, its line in the numbers, headers every answer carries, the
-limit of its body."""
+limits of its size."""
 
 import secrets
 import time
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.telemetry import get_logger
+from service.web.problems import problem
 
 log = get_logger(__name__)
+
+MAX_HEAD_BYTES: Final = 16_384
+"""Most bytes in a request's header names and values: the longest token fits twice. The server has a limit of its own for
+heads that come in pieces; one that comes whole passes it."""
 
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
@@ -52,8 +57,9 @@ class Correlation:
             )
 
 
-class BodyLimit:
-    """Pure ASGI: a body longer than `max_bytes` is refused (413) where it is read, so in the order of the other checks.
+class SizeLimits:
+    """Pure ASGI: headers longer than MAX_HEAD_BYTES are refused (431), and a body longer than `max_bytes` (413) where it is
+    read, so in the order of the other checks.
 
     The framework's own limit answers in plain text, past our error handlers.
     """
@@ -66,6 +72,10 @@ class BodyLimit:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+            # Answered here: this runs around the exception handlers, and nothing of such a request is to go on.
+            await problem(431, "request_too_large", "the headers are larger than 16 KiB")(scope, receive, send)
             return
         announced = _announced(scope)
         seen = 0

@@ -57,7 +57,8 @@ async def test_a_connection_by_discovery_is_answered_with_what_was_found(api: Ap
     assert told["created_at"] == told["updated_at"]
     assert (await api.get(f"/api/v2/connections/{told['id']}")).json() == told
     assert (await api.get("/api/v2/connections")).json() == {"items": [told], "next_cursor": None}
-    assert idp.fetches == {"discovery": 1, "keys": 1}
+    assert idp.fetches["keys"] == 1
+    assert 1 <= idp.fetches["discovery"] <= 2
 
 
 async def test_our_secret_there_never_comes_back(api: Api, idp: IdentityProvider) -> None:

@@ -166,11 +166,19 @@ async def test_section_2_2_another_clients_token_is_inactive_to_an_application(a
     assert asked.content == INACTIVE
 
 
-async def test_section_2_2_a_token_is_no_session_and_a_session_no_token(api: Api, idp: IdentityProvider) -> None:
+async def test_section_2_1_a_wrong_hint_does_not_end_the_search_for_a_refresh_token(
+    api: Api, idp: IdentityProvider
+) -> None:
+    token = await api.refresh_token(await session(api, idp), "shop")
+    assert (await api.introspect(token, token_type_hint="session")).json()["token_type"] == "refresh_token"
+
+
+async def test_section_2_2_a_session_id_is_no_token_unless_the_hint_says_that_it_is_one(
+    api: Api, idp: IdentityProvider
+) -> None:
     made = await session(api, idp)
-    token = await api.refresh_token(made, "shop")
-    assert (await api.introspect(token, token_type_hint="session")).content == INACTIVE
     assert (await api.introspect(made["session_id"])).content == INACTIVE
+    assert (await api.introspect(made["session_id"], token_type_hint="refresh_token")).content == INACTIVE
 
 
 async def test_section_4_asking_changes_nothing(api: Api, idp: IdentityProvider) -> None:

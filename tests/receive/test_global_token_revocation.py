@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from service.verify.issuer_keys import RETRY_AFTER_S
 from tests.receive.door import EMAIL, NAMES, ada, assertion, knock
 from tests.support.asgi import SUBJECT, Api, refused
 from tests.support.identity_provider import IdentityProvider
@@ -111,11 +112,11 @@ async def test_without_the_providers_keys_it_is_503_and_says_when_to_come_back(a
     good = assertion(api, idp)
     answer = await knock(api, good)
     refused(answer, 503, "temporarily_unavailable", "identity provider's keys")
-    assert int(answer.headers["retry-after"]) == 30
+    assert int(answer.headers["retry-after"]) == RETRY_AFTER_S
     assert idp.origin not in answer.text
     assert (await api.introspect(token)).json()["active"] is True
     idp.broken.clear()
-    api.clock.advance(30)
+    api.clock.advance(RETRY_AFTER_S)
     assert (await knock(api, good)).status_code == 204
     assert (await api.introspect(token)).json() == {"active": False}
 

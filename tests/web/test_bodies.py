@@ -156,6 +156,14 @@ async def test_the_door_refuses_a_body_of_more_than_64_kib(api: Api, idp: Identi
         refused(answer, 413, "request_too_large")
 
 
+async def test_headers_of_more_than_16_kib_are_refused(api: Api) -> None:
+    for headers in ({"X-Odd": "x" * 16_384}, {f"X-Odd-{number}": "x" * 1000 for number in range(17)}):
+        answer = await api.call("GET", "/api/v2/clients", headers=headers)
+        refused(answer, 431, "request_too_large", "16 KiB")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (await api.call("GET", "/api/v2/clients", headers={"X-Odd": "x" * 8192})).status_code == 200
+
+
 async def test_what_was_sent_is_not_repeated_in_the_refusal(api: Api) -> None:
     secret = "hunter2-hunter2-hunter2"
     for body in (

@@ -1,15 +1,26 @@
--- An application has been told: it holds none of these sessions any more, unless it took part in a newer one since.
--- KEYS  participation, cutoffs
--- ARGV  revocation_id, client_id, sub, sid ('' for every one), '1' when only one session was meant
+-- Applications have been told of a revocation: they hold none of these sessions any more, unless they took part in a newer
+-- one since.
+-- KEYS  participation, participation untils, cutoffs
+-- ARGV  revocation_id, '1' when only one session was meant, json {field, …} told by `sid`,
+--       json {{client_id, sub}, …} told of every session
 -- Returns the number of entries dropped
-local participation, cutoffs = KEYS[1], KEYS[2]
+local participation, untils, cutoffs = unpack(KEYS)
 local through = tonumber(redis.call('ZSCORE', cutoffs, ARGV[1]) or false) or 0
-local dropped = 0
-for field, raw in pairs(fields_of(participation)) do
-  local name, entry = cjson.decode(field), cjson.decode(raw)
-  local told = name[1] == ARGV[2] and entry.sub == ARGV[3] and (ARGV[4] == '' or name[2] == ARGV[4])
-  if told and (ARGV[5] == '1' or entry.stamp <= through) then
-    dropped = dropped + redis.call('HDEL', participation, field)
+local one_only, dropped = ARGV[2] == '1', 0
+
+local function drop(field, raw)
+  if not raw or not (one_only or cjson.decode(raw).stamp <= through) then return end
+  redis.call('ZREM', untils, field)
+  dropped = dropped + redis.call('HDEL', participation, field)
+end
+
+for _, field in ipairs(cjson.decode(ARGV[3])) do drop(field, redis.call('HGET', participation, field)) end
+
+local told = {}
+for _, each in ipairs(cjson.decode(ARGV[4])) do told[each[1] .. ' ' .. each[2]] = true end
+if next(told) then
+  for field, raw in pairs(fields_of(participation)) do
+    if told[cjson.decode(field)[1] .. ' ' .. cjson.decode(raw).sub] then drop(field, raw) end
   end
 end
 return dropped

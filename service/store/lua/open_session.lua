@@ -1,44 +1,35 @@
 -- A sign-in: register the person, refuse what began before their last revocation, give the session its stamp.
--- KEYS  person, identifiers, sessions, participation, session, session clients
--- ARGV  now_ms, auth_time_ms or '', session_id, expires_at_ms, keep_until_ms, participation_until_ms,
+-- KEYS  person, identifiers, sessions, participation, participation untils, session, session clients
+-- ARGV  now_ms, auth_time_ms or '', session_id, expires_at_ms, keep_until_ms,
 --       json {connection_id, iss, sub}, json {identifier, …}, json {session field = value},
 --       json {{client_id, participation field, client json, participation json}, …}
 -- Returns 'opened' | 'reauthenticate'
-local person, identifiers, sessions, participation, session, clients = unpack(KEYS)
+local person, identifiers, sessions, participation, untils, session, clients = unpack(KEYS)
 local now, auth_time, id = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local expires_at, keep_until, participation_until = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local expires_at, keep_until = ARGV[4], ARGV[5]
 -- The same sign-in sent again after a lost reply.
 if redis.call('EXISTS', session) == 1 then return 'opened' end
 
 local revoked_at = number_at(person, 'revoked_at_ms')
 if auth_time and revoked_at > 0 and auth_time <= revoked_at then return 'reauthenticate' end
 
-for field, value in pairs(cjson.decode(ARGV[7])) do redis.call('HSETNX', person, field, value) end
+for field, value in pairs(cjson.decode(ARGV[6])) do redis.call('HSETNX', person, field, value) end
 redis.call('HSETNX', person, 'created_at_ms', ARGV[1])
-for _, each in ipairs(cjson.decode(ARGV[8])) do redis.call('SADD', identifiers, each) end
+for _, each in ipairs(cjson.decode(ARGV[7])) do redis.call('SADD', identifiers, each) end
 
 local stamp = math.max(now, number_at(person, 'clock') + 1)
 redis.call('HSET', person, 'clock', whole(stamp))
 
 redis.call('HSET', session, 'stamp', whole(stamp), 'expires_at_ms', expires_at, 'keep_until_ms', keep_until)
-for field, value in pairs(cjson.decode(ARGV[9])) do redis.call('HSET', session, field, value) end
+for field, value in pairs(cjson.decode(ARGV[8])) do redis.call('HSET', session, field, value) end
 redis.call('PEXPIREAT', session, keep_until)
 redis.call('ZREMRANGEBYSCORE', sessions, '-inf', '(' .. ARGV[1])
 redis.call('ZADD', sessions, keep_until, id)
-for _, each in ipairs(cjson.decode(ARGV[10])) do
+for _, each in ipairs(cjson.decode(ARGV[9])) do
   local entry = cjson.decode(each[4])
   entry.stamp = stamp
   redis.call('HSET', clients, each[1], each[3])
-  redis.call('HSET', participation, each[2], cjson.encode(entry))
+  remember(participation, untils, each[2], entry, now)
 end
 redis.call('PEXPIREAT', clients, keep_until)
-if redis.call('PTTL', participation) < participation_until - now then
-  redis.call('PEXPIREAT', participation, whole(participation_until))
-end
--- Entries past their time are dropped now and then, so that a daily sign-in does not add up for ever.
-if redis.call('HLEN', participation) >= 64 then
-  for field, raw in pairs(fields_of(participation)) do
-    if cjson.decode(raw).until_ms < now then redis.call('HDEL', participation, field) end
-  end
-end
 return 'opened'

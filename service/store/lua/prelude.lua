@@ -12,6 +12,35 @@ local function fields_of(key)
   return fields
 end
 
+-- Most entries remembered of what applications may hold of one person. Whoever signs in more often than this within the
+-- time an entry lives is a machine. Then an application's next entry takes the place of its own oldest: never of another's,
+-- which would no longer be told.
+local MOST_PARTICIPATION = 1000
+
+-- Remember an application's part in a session until a moment; forget what is past its time. A few at a time: no sign-in
+-- pays for more than it adds.
+local function remember(participation, untils, field, entry, now)
+  redis.call('HSET', participation, field, cjson.encode(entry))
+  redis.call('ZADD', untils, whole(entry.until_ms), field)
+  local stale = redis.call('ZRANGEBYSCORE', untils, '-inf', whole(now), 'LIMIT', 0, 4)
+  if #stale == 0 and redis.call('ZCARD', untils) > MOST_PARTICIPATION then
+    local client = cjson.decode(field)[1]
+    for _, old in ipairs(redis.call('ZRANGE', untils, 0, -1)) do
+      if old ~= field and cjson.decode(old)[1] == client then
+        stale = {old}
+        break
+      end
+    end
+  end
+  for _, old in ipairs(stale) do
+    redis.call('HDEL', participation, old)
+    redis.call('ZREM', untils, old)
+  end
+  for _, key in ipairs({participation, untils}) do
+    if redis.call('PTTL', key) < entry.until_ms - now then redis.call('PEXPIREAT', key, whole(entry.until_ms)) end
+  end
+end
+
 -- Whether a session of this person, given as fields, is honoured. Order, not clocks, decides what a revocation covers:
 -- each sign-in takes the next stamp of its person, each revocation cuts through every stamp given out so far.
 local function session_is_active(person, session, now)
