@@ -7,7 +7,7 @@ algorithm of their ID tokens (OIDC Back-Channel Logout section 2.4).
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -16,6 +16,9 @@ from joserfc.jwk import JWKRegistry, Key
 from service.domain.connection import SIGNING_ALGORITHMS
 from service.errors import LogoutdError
 from service.keys.algorithms import algorithm_name, fits, registry_for
+
+_PUBLIC: Final = frozenset({"kty", "crv", "x", "y", "n", "e"})
+"""The members of a public key (RFC 7518 sections 6.2.1 and 6.3.1, RFC 8037 section 2)."""
 
 
 class SigningKeysError(LogoutdError):
@@ -46,7 +49,13 @@ class KeyRing:
         """The public half of every key (RFC 7517 section 5)."""
         return {
             "keys": [
-                {**key.as_dict(private=False), "use": "sig", "alg": algorithm, "kid": key.kid}
+                {
+                    # Only what makes the key and names it: `key_ops` says `sign` here, and a note is the operator's own.
+                    **{name: value for name, value in key.as_dict(private=False).items() if name in _PUBLIC},
+                    "use": "sig",
+                    "alg": algorithm,
+                    "kid": key.kid,
+                }
                 for algorithm, key in self._keys
             ]
         }
@@ -83,7 +92,8 @@ def _import(number: int, data: object) -> tuple[str, Key]:
     if algorithm is None:
         raise SigningKeysError(f"signing key {number} needs `alg`, one of {', '.join(SIGNING_ALGORITHMS)}")
     try:
-        key = JWKRegistry.import_key(data)
+        # By the one name we sign under: joserfc holds a key to its `alg` to the letter.
+        key = JWKRegistry.import_key({**data, "alg": algorithm})
         fitting = fits(key, algorithm)
     except (JoseError, ValueError, TypeError, KeyError):
         raise SigningKeysError(f"signing key {number} cannot be read") from None

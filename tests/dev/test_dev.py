@@ -276,7 +276,7 @@ def test_what_the_user_set_goes_before_the_defaults(tmp_path: Path, monkeypatch:
         "PUBLIC_URL": "https://logout.example.com",
         "SIGNING_KEYS_FILE": str(tmp_path / "keys.json"),
         "ADMIN_TOKEN": "an-administrators-token",
-        "ALLOWED_PRIVATE_NETWORKS": "",
+        "ALLOWED_PRIVATE_NETWORKS": "10.0.0.0/8",
         "LOG_FORMAT": "json",
     }
     for name, value in chosen.items():

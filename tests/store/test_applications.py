@@ -55,15 +55,36 @@ async def test_several_are_read_at_once_and_unknown_ones_left_out(house: House) 
 
 async def test_an_application_is_replaced_and_one_that_is_gone_is_not_brought_back(house: House) -> None:
     crm = await house.application("crm")
-    changed = replace(crm, client_name="CRM")
-    await house.resources.applications.replace(changed)
+    await house.resources.applications.replace(replace(crm, client_name="CRM"))
+    changed = replace(crm, client_name="CRM", revision=2)
     assert await house.resources.applications.get("crm") == changed
 
     await house.resources.applications.remove("crm")
-    await house.resources.applications.replace(changed)
+    with pytest.raises(Conflict):
+        await house.resources.applications.replace(changed)
 
     assert await house.resources.applications.get("crm") is None
     assert await listed(house) == []
+
+
+async def test_of_many_changes_at_once_one_is_made_and_the_others_are_told(house: House) -> None:
+    crm = await house.application("crm")
+    changes = [replace(crm, client_name=f"CRM {n}") for n in range(10)]
+
+    outcomes = await asyncio.gather(
+        *(house.resources.applications.replace(each) for each in changes), return_exceptions=True
+    )
+
+    (made,) = [each for each, outcome in zip(changes, outcomes, strict=True) if outcome is None]
+    assert await house.resources.applications.get("crm") == replace(made, revision=2)
+
+
+async def test_the_same_registration_or_change_again_after_a_lost_reply_is_no_conflict(house: House) -> None:
+    crm = await house.application("crm")
+    await house.resources.applications.add(crm)
+    for _ in range(2):
+        await house.resources.applications.replace(replace(crm, client_name="CRM"))
+    assert await house.resources.applications.get("crm") == replace(crm, client_name="CRM", revision=2)
 
 
 async def test_applications_are_listed_by_creation_in_pages(house: House) -> None:
@@ -73,3 +94,4 @@ async def test_applications_are_listed_by_creation_in_pages(house: House) -> Non
     assert await listed(house, limit=2) == ["c", "a"]
     assert await listed(house, offset=2, limit=2) == ["b"]
     assert await listed(house, offset=3) == []
+    assert await house.resources.applications.count() == 3

@@ -48,14 +48,33 @@ async def test_a_connection_is_replaced_and_one_that_is_gone_is_not_brought_back
     await house.resources.connections.add(connection)
     changed = replace(connection, enabled=False, enabled_clients=("crm",))
     await house.resources.connections.replace(changed)
-    assert await house.resources.connections.get(connection.id) == changed
+    assert await house.resources.connections.get(connection.id) == replace(changed, revision=2)
 
     await house.resources.connections.remove(changed)
-    await house.resources.connections.replace(changed)
+    with pytest.raises(Conflict):
+        await house.resources.connections.replace(replace(changed, revision=2))
 
     assert await house.resources.connections.by_name("okta") is None
     assert await house.resources.connections.get(connection.id) is None
     assert await listed(house) == []
+
+
+async def test_whoever_changes_what_another_has_changed_meanwhile_is_told(house: House) -> None:
+    connection = house.connection()
+    await house.resources.connections.add(connection)
+    await house.resources.connections.replace(replace(connection, enabled=False))
+    with pytest.raises(Conflict):
+        await house.resources.connections.replace(replace(connection, enabled_clients=("crm",)))
+    assert await house.resources.connections.by_name("okta") == replace(connection, enabled=False, revision=2)
+
+
+async def test_the_same_creation_or_change_again_after_a_lost_reply_is_no_conflict(house: House) -> None:
+    connection = house.connection()
+    for _ in range(2):
+        await house.resources.connections.add(connection)
+    for _ in range(2):
+        await house.resources.connections.replace(replace(connection, enabled=False))
+    assert await house.resources.connections.by_name("okta") == replace(connection, enabled=False, revision=2)
 
 
 async def test_the_name_of_one_that_is_gone_may_be_given_again(house: House) -> None:
@@ -73,3 +92,4 @@ async def test_connections_are_listed_by_creation_in_pages(house: House) -> None
     assert await listed(house, limit=2) == ["c", "a"]
     assert await listed(house, offset=2, limit=2) == ["b"]
     assert await listed(house, offset=3) == []
+    assert await house.resources.connections.count() == 3

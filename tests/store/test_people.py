@@ -431,7 +431,28 @@ async def test_the_number_of_dropped_entries_is_told(house: House) -> None:
     for _ in range(2):
         await house.sign_in("ada", "crm")
     await cut(house)
-    keys = [keyspace.participation(ADA), keyspace.cutoffs(ADA)]
-    arguments = ["rev_1", "crm", "crm|ada", "", "0"]
+    keys = [keyspace.participation(ADA), keyspace.participation_until(ADA), keyspace.cutoffs(ADA)]
+    arguments = ["rev_1", "0", "[]", '[["crm", "crm|ada"]]']
     assert await house.resources.record.script("forget_participation", keys, arguments) == 2
     assert await house.resources.record.script("forget_participation", keys, arguments) == 0
+
+
+async def test_more_people_sessions_and_tokens_than_fit_one_round_trip_are_all_seen_to(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "CHUNK", 2)
+    names = ("ada", "bob", "cy", "dan", "eve")
+    sessions = {name: [await house.sign_in(name, "crm") for _ in range(3)] for name in names}
+    tokens = [await house.issue(each, "crm") for owned in sessions.values() for each in owned]
+    users, now_ms = [user_id(name) for name in names], house.clock.now_ms()
+
+    await house.resources.people.cut_off(users, "rev_1", now_ms=now_ms, accepted_at_ms=now_ms)
+    found = await house.resources.people.snapshot(users, "rev_1", now_ms=now_ms, session_id=None)
+    for user, each in found.items():
+        await house.resources.people.forget(user, "rev_1", each.sessions, ended_at_ms=now_ms)
+
+    assert not any([await house.token_honoured(each) for each in tokens])
+    assert {user: {each.session_id for each in one.sessions} for user, one in found.items()} == {
+        user_id(name): set(owned) for name, owned in sessions.items()
+    }
+    assert not [name for name in await house.resources.record.run("KEYS", "*") if "token" in name]

@@ -40,7 +40,9 @@ RETURNS = {
     "read_token": [list],
     "record_revocation": [list],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
-    "snapshot_person": [str],
+    "replace_record": ["replaced", "changed", "missing"],
+    "snapshot_sessions": [str],
+    "snapshot_targets": [str],
 }
 """What each script answers: a value, or any of a kind."""
 
@@ -85,7 +87,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Script], None] |
 async def live_through_it(house: House) -> None:
     """A story in which every script has its part: sign-ins, a deletion, a revocation, and an application told of it."""
     resources, ada = house.resources, user_id("ada")
-    await house.application("crm")
+    await resources.applications.replace(await house.application("crm"))
     first, second = await house.sign_in("ada", "crm"), await house.sign_in("ada", "crm")
     await house.join(first, "mail")
     assert await house.token_honoured(await house.issue(second, "crm", lasts_s=10 * DAY_S))

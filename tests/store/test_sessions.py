@@ -117,6 +117,22 @@ async def test_the_revocation_of_one_session_asks_nobody_to_authenticate_again(h
     assert await house.session_honoured(await house.sign_in(auth_time_s=house.clock.now_s - 60))
 
 
+@pytest.mark.parametrize(("offset_ms", "refused"), [(-1000, True), (0, True), (1000, False)])
+async def test_whether_a_sign_in_would_be_refused_can_be_asked_before_anything_is_registered(
+    house: House, offset_ms: int, refused: bool
+) -> None:
+    ask = house.resources.sessions.require_later_sign_in
+    auth_time_s = (house.clock.now_ms() + offset_ms) // 1000
+    await ask(ADA, auth_time_s)  # nobody has been revoked
+    await cut(house)
+    await ask(ADA, None)
+    if refused:
+        with pytest.raises(ReauthenticationRequired):
+            await ask(ADA, auth_time_s)
+    else:
+        await ask(ADA, auth_time_s)
+
+
 async def test_a_refused_sign_in_leaves_nothing_behind(house: House) -> None:
     await cut(house)
     before = await house.resources.record.run("HGETALL", keyspace.person(ADA))
@@ -313,8 +329,24 @@ async def test_a_daily_sign_in_does_not_add_up_for_ever(house: House) -> None:
         await house.sign_in("ada", "crm")
         house.clock.advance(DAY_S)
 
-    entries = (await house.resources.record.run("HGETALL", keyspace.participation(ADA))).values()
+    entries = await house.resources.record.run("HGETALL", keyspace.participation(ADA))
 
-    assert len(entries) <= 64
-    still_wanted = [each for each in entries if json.loads(each)["until_ms"] > house.clock.now_ms()]
-    assert len(still_wanted) == house.resources.settings.participation_days
+    days = house.resources.settings.participation_days
+    wanted = [each for each in entries.values() if json.loads(each)["until_ms"] > house.clock.now_ms()]
+    assert (len(wanted), len(entries)) == (days, days + 1)
+    assert await house.resources.record.run("ZCARD", keyspace.participation_until(ADA)) == len(entries)
+
+
+async def test_an_application_that_signs_in_without_end_pushes_out_its_own_and_no_others(house: House) -> None:
+    others = await house.sign_in("ada", "crm")
+    for number in range(0, 1100, 100):
+        names = [Participant(client_id="bot", sub="b", sid=f"{number + n:04}") for n in range(100)]
+        await house.sign_in("ada", *names)
+        house.clock.advance(1)
+
+    entries = await house.resources.record.run("HKEYS", keyspace.participation(ADA))
+
+    assert len(entries) == 1000
+    held = {tuple(json.loads(each)) for each in entries}
+    assert ("crm", f"crm|{others}") in held
+    assert {sid for client_id, sid in held if client_id == "bot"} == {f"{n:04}" for n in range(101, 1100)}

@@ -104,10 +104,14 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "sessions.join": lambda: house.join("ses_1", "mail"),
         "sessions.get": lambda: r.sessions.get("ses_1"),
         "sessions.of_person": lambda: r.sessions.of_person(ADA, offset=0, limit=10),
+        "sessions.require_later_sign_in": lambda: r.sessions.require_later_sign_in(ADA, 4_000_000_000),
         "sessions.count_of_person": lambda: r.sessions.count_of_person(ADA),
         "refresh_tokens.issue": lambda: r.refresh_tokens.issue("secret", TOKEN, now_ms=now_ms),
         "refresh_tokens.find_active": lambda: r.refresh_tokens.find_active("secret", now_ms=now_ms),
         "replays.bind": lambda: r.replays.bind(CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000),
+        "replays.remember_unknown": lambda: r.replays.remember_unknown(
+            CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
+        ),
         "revocations.record": lambda: r.revocations.record(revocation, now_ms=now_ms, look_at_ms=now_ms),
         "revocations.mark_revoked": lambda: r.revocations.mark_revoked(rid, at_ms=now_ms),
         "revocations.plan": lambda: _plan(house, rid),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -67,7 +68,7 @@ class House:
         """Register an application that is told at `uri`."""
         application = Application(
             client_id=client_id,
-            client_secret_hash="",
+            client_secret_hash=secrets.token_hex(32),
             backchannel_logout_uri=uri,
             backchannel_logout_session_required=session_required,
             id_token_signed_response_alg=algorithm,
