@@ -39,6 +39,15 @@ LOOK_AGAIN_MS: Final = 60_000
 """When such an entry is looked at again, in milliseconds."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leased:
+    """Deliveries in our hands until a moment, and the applications they are for."""
+
+    deliveries: Sequence[Delivery]
+    applications: Mapping[str, Application]
+    until_ms: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Revoker:
     """What working a revocation off takes."""
@@ -69,9 +78,9 @@ class Revoker:
             now_ms=revocation.accepted_at_ms,
             session_id=revocation.session_id,
         )
-        still_open, _ = await asyncio.gather(
-            self._plan_and_tell(revocation, snapshots), self._forget(revocation, snapshots)
-        )
+        # Only once the plan is written may anything go: what it counts could not be counted again.
+        leased = await self._plan(revocation, snapshots)
+        still_open, _ = await asyncio.gather(self._tell(revocation, leased), self._forget(revocation, snapshots))
         if still_open:
             # The deliveries have entries of their own; this one's work is done.
             await self.schedule.done([revocation_id])
@@ -84,21 +93,30 @@ class Revoker:
         await cut_off(self.people, revocation, now_ms=now_ms, late=True)
         await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms)
 
-    async def _plan_and_tell(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> bool:
-        """Steps 3 and 5; whether anything is (or was, a moment ago) still to be told."""
-        if revocation.state == "accepted":
-            wanted = {target.client_id for snapshot in snapshots.values() for target in snapshot.targets}
-            applications = await self.applications.get_many(wanted)
-            planned = [
-                delivery
-                for user_id, snapshot in snapshots.items()
-                for delivery in plan_deliveries(revocation, user_id, snapshot.targets, applications)
-            ]
-            lease_until_ms = self.clock.now_ms() + LEASE_MS
-            if await self._write_plan(revocation, snapshots, planned, lease_until_ms=lease_until_ms):
-                still_open = [each for each in planned if each.state in OPEN]
-                await self.notifier.attempt(revocation, still_open, applications, lease_until_ms=lease_until_ms)
-                return bool(still_open)
+    async def _plan(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> _Leased | None:
+        """Step 3. What this plan put into our hands; None when there was a plan before."""
+        if revocation.state != "accepted":
+            return None
+        wanted = {target.client_id for snapshot in snapshots.values() for target in snapshot.targets}
+        applications = await self.applications.get_many(wanted)
+        planned = [
+            delivery
+            for user_id, snapshot in snapshots.items()
+            for delivery in plan_deliveries(revocation, user_id, snapshot.targets, applications)
+        ]
+        lease_until_ms = self.clock.now_ms() + LEASE_MS
+        if not await self._write_plan(revocation, snapshots, planned, lease_until_ms=lease_until_ms):
+            return None
+        still_open = [each for each in planned if each.state in OPEN]
+        return _Leased(deliveries=still_open, applications=applications, until_ms=lease_until_ms)
+
+    async def _tell(self, revocation: Revocation, leased: _Leased | None) -> bool:
+        """Step 5. Whether anything is (or was, a moment ago) still to be told."""
+        if leased is not None:
+            await self.notifier.attempt(
+                revocation, leased.deliveries, leased.applications, lease_until_ms=leased.until_ms
+            )
+            return bool(leased.deliveries)
         # Planned before, by a worker that may be at it or may be gone: its deliveries go on by their own entries.
         stored = await self.deliveries.of_revocation(revocation.revocation_id)
         still_open = [each for each in stored if each.state in OPEN]

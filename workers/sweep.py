@@ -9,6 +9,9 @@ from service.domain.identifiers import revocation_id_of
 from service.jobs import Queue
 from service.store.revocations import Revocations
 from service.store.schedule import Schedule
+from service.telemetry import get_logger
+
+log = get_logger(__name__)
 
 BATCH: Final = 200
 """Entries taken at once."""
@@ -34,13 +37,21 @@ class Sweeper:
         now_ms = self.clock.now_ms()
         due = await self.schedule.claim(now_ms=now_ms, hidden_until_ms=now_ms + HIDDEN_MS, limit=BATCH)
         deliveries: dict[str, list[str]] = defaultdict(list)
+        unknown: list[str] = []
         for each in due:
             if each.startswith("rev_"):
                 await self.queue.revoke(each, ticket=now_ms)
-            else:
+                continue
+            try:
                 deliveries[revocation_id_of(each)].append(each)
+            except ValueError:
+                unknown.append(each)
         for revocation_id, delivery_ids in deliveries.items():
             await self.queue.notify(revocation_id, delivery_ids, ticket=now_ms)
+        if unknown:
+            # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.
+            log.warning("sweep.unknown_entries", count=len(unknown))
+            await self.schedule.done(unknown)
         return len(due)
 
     async def tidy(self) -> None:

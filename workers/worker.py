@@ -164,15 +164,17 @@ class WorkerProcess:
         await self.notifier.deliver(revocation, delivery_ids)
 
     async def _consume(self) -> None:
-        """Keep arq's worker running; it ends whenever Redis does not answer."""
+        """Keep arq's worker running. It ends whenever Redis does not answer, and at what it cannot read; nothing would be
+        told any more if it stayed so, while everything else of this process looked healthy."""
         pause = 0.1
         while not self._stopping:
             self._arq = self.create_arq_worker()
             started = asyncio.get_running_loop().time()
             try:
                 await self._arq.async_run()
-            except (RedisError, OSError) as error:
-                log.warning("worker.queue_lost", error=type(error).__name__)
+            except Exception as error:  # whatever it was: it is begun again
+                expected = isinstance(error, RedisError | OSError)
+                log.warning("worker.queue_lost", error=type(error).__name__, exc_info=not expected)
                 for task in self._arq.tasks.values():
                     task.cancel()
                 await asyncio.gather(*self._arq.tasks.values(), return_exceptions=True)

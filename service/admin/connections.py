@@ -138,6 +138,8 @@ async def update_enabled_clients(request: Request) -> Response:
             enabled[each.client_id] = None
         else:
             enabled.pop(each.client_id, None)
+    if len(enabled) > max(MAX_ENABLED_CLIENTS, len(connection.enabled_clients)):
+        raise InvalidRequest(f"a connection may have at most {MAX_ENABLED_CLIENTS} enabled clients")
     changed = replace(connection, enabled_clients=tuple(enabled), updated_at_ms=resources.clock.now_ms())
     await resources.connections.replace(changed)
     return JSONResponse(_clients(changed, limit=MAX_ENABLED_CLIENTS, offset=0), headers=NO_STORE)

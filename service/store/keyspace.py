@@ -28,7 +28,7 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:revocation:{revocation}:deliveries` | hash | delivery_id → delivery, as JSON | receipt_days |
 | `logoutd:revocation:{revocation}:leases` | hash | delivery_id → until when a worker has it to itself | receipt_days |
 | `logoutd:revocations` | zset | all revocation ids by acceptance | pruned to receipt_days by the sweeper |
-| `logoutd:revocations:CONNECTION` | zset | a connection's | pruned to receipt_days by the sweeper |
+| `logoutd:revocations:CONNECTION` | zset | a connection's, likewise pruned | receipt_days from the latest on |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
 | `logoutd:replay:CONNECTION:HASH` | string | fingerprint of the message a `jti` came with | the token's expiry + skew |

@@ -34,12 +34,15 @@ class Revocations:
             "accepted_at_ms": str(now_ms),
         }
         written = json.dumps({name: value for name, value in facts.items() if value is not None})
+        of_connection = keyspace.revocations_of_connection(request.connection_id)
         *_, flat = await self._record.pipeline(
             [
                 ("ZADD", keyspace.DUE, "NX", look_at_ms, rid),
                 ("ZADD", keyspace.OPEN, "NX", now_ms, rid),
                 ("ZADD", keyspace.REVOCATIONS, "NX", now_ms, rid),
-                ("ZADD", keyspace.revocations_of_connection(request.connection_id), "NX", now_ms, rid),
+                ("ZADD", of_connection, "NX", now_ms, rid),
+                # Sessions outlive their connection, and so do their revocations: of a removed one nobody prunes the list.
+                ("PEXPIREAT", of_connection, now_ms + self._receipt_ms),
                 Script("record_revocation", [keyspace.revocation(rid)], [now_ms + self._receipt_ms, written]),
             ]
         )
@@ -122,7 +125,7 @@ class Revocations:
         return tuple(kept), more
 
     async def forget_old(self, *, now_ms: int) -> None:
-        """Drop list entries whose receipts have expired."""
+        """Drop list entries whose receipts have expired. The list of a removed connection goes all at once, by its expiry."""
         oldest = now_ms - self._receipt_ms
         names = await self._record.run("ZRANGE", keyspace.CONNECTIONS, 0, -1)
         commands: list[Command | Script] = [("ZREMRANGEBYSCORE", keyspace.REVOCATIONS, "-inf", oldest)]

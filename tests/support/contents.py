@@ -1,29 +1,38 @@
 """Everything that is in Redis, as a test may compare it: before and after, or with what must not be there."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
 
 import redis
 
 
 def contents(redis_url: str) -> dict[str, object]:
     """Each key's value, by its type."""
-    with closing(redis.Redis.from_url(redis_url, decode_responses=True)) as client:
-        return {str(key): _value(client, str(key)) for key in client.keys("*")}
+    with _client(redis_url) as client:
+        return {key: _value(client, key) for key in client.keys("*")}
 
 
 def types(redis_url: str) -> dict[str, str]:
     """Each key's type."""
-    with closing(redis.Redis.from_url(redis_url, decode_responses=True)) as client:
-        return {str(key): str(client.type(key)) for key in client.keys("*")}
+    with _client(redis_url) as client:
+        return {key: client.type(key) for key in client.keys("*")}
 
 
 def lifetimes_ms(redis_url: str) -> dict[str, int]:
     """How long each key lives yet, in milliseconds; -1: until it is deleted."""
+    with _client(redis_url) as client:
+        return {key: client.pttl(key) for key in client.keys("*")}
+
+
+@contextmanager
+def _client(redis_url: str) -> Iterator[Any]:
+    # redis-py types every answer as one that may have to be awaited.
     with closing(redis.Redis.from_url(redis_url, decode_responses=True)) as client:
-        return {str(key): client.pttl(key) for key in client.keys("*")}
+        yield client
 
 
-def _value(client: "redis.Redis", key: str) -> object:
+def _value(client: Any, key: str) -> object:
     match client.type(key):
         case "hash":
             return client.hgetall(key)

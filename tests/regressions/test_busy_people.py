@@ -1,0 +1,153 @@
+"""Thousands of sign-ins of one person, thousands of people behind one name: neither is a reason to leave anybody out."""
+
+import asyncio
+import re
+from importlib.resources import files
+
+import pytest
+
+from service.domain.identifiers import new_session_id
+from service.domain.session import Participant, SignIn
+from service.domain.subject import SubjectIdentifier, iss_sub
+from service.store import keyspace
+from tests.support.asgi import Api
+from tests.support.house import CONNECTION, HOUR_S, UPSTREAM, House, user_id
+from tests.support.identity_provider import IdentityProvider
+from tests.support.strangers import answer, stranger
+from tests.support.waiting import PATIENCE_S
+
+SIGN_INS = 3000
+"""More than any bound of the record and any chunk it is read in."""
+
+PEOPLE = 1200
+"""More than were ever signed out by one name before."""
+
+TOGETHER = 50
+"""Sign-ins under way at once: fewer than the pool has connections."""
+
+DEARER = 10
+"""How many times as much the last sign-ins may cost as the first: those find a memory that is full and go through its names
+for one to take the place of, which makes five times; to read every entry as well would make twenty, or hundreds unbounded."""
+
+ADA = user_id("ada")
+TEAM = SubjectIdentifier("opaque", ("team-7",))
+
+
+def most_participation() -> int:
+    """The bound that the scripts have for what is remembered of one person."""
+    prelude = files("service.store").joinpath("lua", "prelude.lua").read_text("utf-8")
+    found = re.search(r"^local MOST_PARTICIPATION = (\d+)$", prelude, re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+async def sign_in_often(house: House, count: int) -> list[int]:
+    """Ada, at one application, TOGETHER a second; what each second cost Redis, in microseconds of its own."""
+
+    async def once() -> None:
+        session_id = new_session_id()
+        sign_in = SignIn(
+            session_id=session_id,
+            user_id=ADA,
+            connection_id=CONNECTION,
+            iss=UPSTREAM,
+            sub="ada",
+            identifiers=(iss_sub(UPSTREAM, "ada"),),
+            upstream_sid=None,
+            auth_time_s=None,
+            expires_at_ms=house.clock.now_ms() + HOUR_S * 1000,
+            participants=(Participant(client_id="crm", sub="crm|ada", sid=session_id),),
+        )
+        await house.resources.sessions.open(sign_in, now_ms=house.clock.now_ms())
+
+    costs = []
+    for _ in range(count // TOGETHER):
+        before = await script_usec(house)
+        await asyncio.gather(*(once() for _ in range(TOGETHER)))
+        costs.append(await script_usec(house) - before)
+        house.clock.advance(1)
+    return costs
+
+
+async def script_usec(house: House) -> int:
+    """How long Redis has been at work on scripts since it started."""
+    told = await house.resources.record.client.info("commandstats")
+    return int(told.get("cmdstat_evalsha", {}).get("usec", 0))
+
+
+async def test_a_persons_sign_ins_do_not_cost_more_the_more_there_are(house: House) -> None:
+    await house.sign_in("ada", "wiki")
+    costs = await sign_in_often(house, SIGN_INS)
+    # The cheapest of several: what the machine did meanwhile is not counted.
+    assert min(costs[-5:]) < DEARER * min(costs[:5])
+
+
+async def test_a_person_who_signed_in_thousands_of_times_is_signed_out_of_every_application(house: House) -> None:
+    most, record = most_participation(), house.resources.record
+    async with stranger(answer(200)) as crm, stranger(answer(200)) as wiki:
+        await house.application("crm", crm.url())
+        await house.application("wiki", wiki.url(), session_required=True)
+        first = await house.sign_in("ada", "wiki")
+        token = await house.issue(first, "wiki", offline=True)
+        house.clock.advance(1)
+        await sign_in_often(house, SIGN_INS)
+        assert await record.run("HLEN", keyspace.participation(ADA)) == most
+        assert await record.run("ZCARD", keyspace.participation_until(ADA)) == most
+
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+        await house.worker.notifier.drain(PATIENCE_S)
+
+    receipt = await house.receipt(rid)
+    assert (receipt.state, receipt.sessions_ended, receipt.refresh_tokens_revoked) == ("completed", SIGN_INS + 1, 1)
+    told = [(each.client_id, each.sub, each.sid, each.state) for each in await house.deliveries(rid)]
+    assert told == [
+        ("crm", "crm|ada", None, "delivered"),
+        ("wiki", "wiki|ada", f"wiki|{first}", "delivered"),
+    ]
+    assert (len(crm.requests), len(wiki.requests)) == (1, 1)
+    assert not await house.token_honoured(token)
+    assert await house.resources.sessions.count_of_person(ADA) == 0
+    assert await record.run("EXISTS", keyspace.participation(ADA), keyspace.participation_until(ADA)) == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_name_of_more_than_a_thousand_people_signs_them_all_out(api: Api, idp: IdentityProvider) -> None:
+    connection = await api.connection(idp)
+    sessions = {f"ses_{number}": user_id(str(number), connection["id"]) for number in range(PEOPLE)}
+    now_ms = api.clock.now_ms()
+
+    async def sign_in(session_id: str, user: str) -> None:
+        await api.resources.people.register(user, connection["id"], [TEAM])
+        await api.resources.sessions.open(
+            SignIn(
+                session_id=session_id,
+                user_id=user,
+                connection_id=connection["id"],
+                iss=UPSTREAM,
+                sub=session_id,
+                identifiers=(TEAM,),
+                upstream_sid=None,
+                auth_time_s=None,
+                expires_at_ms=now_ms + HOUR_S * 1000,
+                participants=(),
+            ),
+            now_ms=now_ms,
+        )
+
+    async def honoured(session_id: str) -> bool:
+        found = await api.resources.sessions.get(session_id)
+        return found is not None and found.active(now_ms)
+
+    waiting = list(sessions.items())
+    while waiting:
+        await asyncio.gather(*(sign_in(*each) for each in waiting[:TOGETHER]))
+        del waiting[:TOGETHER]
+    assert await honoured("ses_0")
+
+    answered = await api.global_token_revocation(idp, {"sub_id": TEAM.to_json()})
+
+    assert answered.status_code == 204, answered.text
+    assert not any([await honoured(each) for each in sessions])
+    (receipt,) = (await api.get("/api/v2/revocations")).json()["items"]
+    assert set(receipt["user_ids"]) == set(sessions.values())

@@ -1,0 +1,121 @@
+"""Writing outcomes down: many in one write, each told what became of its own."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from service.domain.delivery import Attempt, Delivery
+from service.domain.identifiers import delivery_id_for
+from service.domain.revocation import Revocation
+from service.errors import Unavailable
+from tests.support.breaks import redis_away
+from tests.support.house import House, user_id
+from workers import ledger as ledger_module
+from workers.ledger import Entry
+
+LEASE_MS = 20_000
+
+CALLS_OF_A_WRITE = 4
+"""Calls to the record for one write, however many outcomes: outcomes, due index, statistics, participation."""
+
+
+async def leased(house: House, *clients: str) -> tuple[Revocation, list[Delivery]]:
+    """A revocation with deliveries in our hands."""
+    rid = await house.record_only(house.request("ada"))
+    owed = [
+        Delivery(
+            delivery_id=delivery_id_for(rid, each, "ada", None),
+            user_id=user_id("ada"),
+            client_id=each,
+            sub="ada",
+            sid=None,
+        )
+        for each in clients
+    ]
+    now_ms = house.clock.now_ms()
+    await house.resources.revocations.plan(
+        await house.receipt(rid),
+        owed,
+        sessions_ended=0,
+        refresh_tokens_revoked=0,
+        now_ms=now_ms,
+        lease_until_ms=now_ms + LEASE_MS,
+    )
+    return await house.receipt(rid), owed
+
+
+def dead(house: House, revocation: Revocation, before: Delivery, *, lease_ms: int = LEASE_MS) -> Entry:
+    attempt = Attempt(at_ms=house.clock.now_ms(), duration_ms=1, status=400, error="rejected")
+    return Entry(
+        revocation=revocation,
+        before=before,
+        after=replace(before, state="dead", reason="rejected", attempts=(attempt,), attempt_count=1),
+        lease_until_ms=house.clock.now_ms() + lease_ms,
+    )
+
+
+async def test_what_ends_at_the_same_time_is_written_at_once(house: House) -> None:
+    revocation, owed = await leased(house, *(f"app-{n:03}" for n in range(100)))
+    ledger = house.worker.notifier.ledger
+
+    with redis_away(at=1000, moment="before") as counting:
+        written = await asyncio.gather(*(ledger.write(dead(house, revocation, each)) for each in owed))
+
+    assert written == [True] * 100
+    assert counting.calls == CALLS_OF_A_WRITE
+    assert {each.state for each in await house.deliveries(revocation.revocation_id)} == {"dead"}
+    totals = await house.resources.statistics.totals()
+    assert (totals.deliveries, totals.attempts, totals.told_count) == ({"dead": 100}, {"4xx": 100}, 1)
+
+
+async def test_what_ends_while_a_write_is_under_way_goes_into_the_next(house: House) -> None:
+    revocation, owed = await leased(house, "a", "b", "c")
+    ledger = house.worker.notifier.ledger
+    with redis_away(at=1000, moment="before") as counting:
+        first = asyncio.create_task(ledger.write(dead(house, revocation, owed[0])))
+        for _ in range(2):
+            await asyncio.sleep(0)  # the outcome is handed in, and its write begins
+        assert counting.calls == 1
+        others = [asyncio.create_task(ledger.write(dead(house, revocation, each))) for each in owed[1:]]
+        assert await asyncio.gather(first, *others) == [True, True, True]
+    assert counting.calls == 2 * CALLS_OF_A_WRITE
+
+
+async def test_more_than_fit_one_write_are_written_in_several(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "MAX_BATCH", 2)
+    revocation, owed = await leased(house, "a", "b", "c", "d", "e")
+    ledger = house.worker.notifier.ledger
+    with redis_away(at=1000, moment="before") as counting:
+        await asyncio.gather(*(ledger.write(dead(house, revocation, each)) for each in owed))
+    assert counting.calls == 3 * CALLS_OF_A_WRITE
+    assert (await house.receipt(revocation.revocation_id)).state == "incomplete"
+
+
+async def test_each_is_told_whether_its_own_was_kept(house: House) -> None:
+    revocation, owed = await leased(house, "a", "b")
+    ledger = house.worker.notifier.ledger
+    entries = [dead(house, revocation, owed[0]), dead(house, revocation, owed[1], lease_ms=1)]
+    assert await asyncio.gather(*map(ledger.write, entries)) == [True, False]
+    assert [each.state for each in await house.deliveries(revocation.revocation_id)] == ["dead", "pending"]
+
+
+async def test_without_redis_each_of_a_write_is_told_and_the_next_write_goes_on(house: House) -> None:
+    revocation, owed = await leased(house, "a", "b", "c")
+    ledger = house.worker.notifier.ledger
+    with redis_away(at=1, moment="before"):
+        outcomes = await asyncio.gather(
+            *(ledger.write(dead(house, revocation, each)) for each in owed[:2]), return_exceptions=True
+        )
+    assert [type(each) for each in outcomes] == [Unavailable, Unavailable]
+    assert await ledger.write(dead(house, revocation, owed[2]))
+
+
+async def test_whoever_stops_waiting_holds_up_nobody(house: House) -> None:
+    revocation, owed = await leased(house, "a", "b")
+    ledger = house.worker.notifier.ledger
+    leaving = asyncio.create_task(ledger.write(dead(house, revocation, owed[0])))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await ledger.write(dead(house, revocation, owed[1]))
+    assert leaving.cancelled()

@@ -1,0 +1,194 @@
+"""The sweeper: what was recorded is looked at again until it is done, whatever becomes of jobs and queues."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.accept import LOOK_AFTER_MS
+from service.domain.identifiers import delivery_id_for
+from service.jobs import QUEUE
+from service.store import keyspace
+from tests.support.heard import listening
+from tests.support.house import DAY_S, House, open_house
+from tests.support.strangers import answer, stranger
+from workers import sweep
+from workers.sweep import HEAL_AFTER_MS, HIDDEN_MS
+
+
+async def queued(house: House) -> dict[str, list[object]]:
+    """The jobs on the queue: what each is called and carries."""
+    redis = house.resources.queue_redis
+    names = [name.decode() for name in await redis.zrange(QUEUE, 0, -1)]
+    return {name: json.loads(await redis.get(f"arq:job:{name}") or b"{}")["a"] for name in names}
+
+
+async def lose_the_queue(house: House) -> None:
+    """Delete everything arq has, as an operator might."""
+    redis = house.resources.queue_redis
+    await redis.delete(QUEUE, *(await redis.keys("arq:*")))
+
+
+def deliveries_of(rid: str, count: int) -> list[str]:
+    return sorted(delivery_id_for(rid, f"app-{n}", "ada", None) for n in range(count))
+
+
+async def test_what_is_overdue_is_queued_and_hidden_for_a_while(house: House) -> None:
+    rid = await house.record_only(house.request("ada"))
+    ticket = house.clock.now_ms()
+
+    assert await house.worker.sweeper.sweep() == 1
+    assert await house.worker.sweeper.sweep() == 0
+
+    assert await queued(house) == {f"{rid}:{ticket}": [rid]}
+    assert await house.due() == {rid: ticket + HIDDEN_MS}
+
+
+async def test_a_fresh_revocation_is_left_to_its_job(house: House) -> None:
+    await house.revoke("ada")
+    house.clock.advance((LOOK_AFTER_MS - 1) / 1000)
+    assert await house.worker.sweeper.sweep() == 0
+    house.clock.advance(0.001)
+    assert await house.worker.sweeper.sweep() == 1
+
+
+async def test_what_was_not_done_comes_up_again_under_another_ticket(house: House) -> None:
+    rid = await house.record_only(house.request("ada"))
+    tickets = []
+    for _ in range(3):
+        tickets.append(house.clock.now_ms())
+        assert await house.worker.sweeper.sweep() == 1
+        house.clock.advance(HIDDEN_MS / 1000)
+    assert set(await queued(house)) == {f"{rid}:{ticket}" for ticket in tickets}
+
+
+async def test_due_deliveries_of_one_revocation_are_one_job(house: House) -> None:
+    first, second = deliveries_of("rev_a", 3), deliveries_of("rev_b", 2)
+    await house.resources.schedule.look_at([*first, *second], at_ms=house.clock.now_ms())
+    ticket = house.clock.now_ms()
+
+    assert await house.worker.sweeper.sweep() == 5
+
+    assert await queued(house) == {f"rev_a:notify:{ticket}": [first], f"rev_b:notify:{ticket}": [second]}
+
+
+async def test_sweepers_at_the_same_moment_queue_a_revocation_once(house: House) -> None:
+    rid = await house.record_only(house.request("ada"))
+    await house.worker.sweeper.sweep()
+    await house.resources.schedule.look_at([rid], at_ms=house.clock.now_ms())
+    await house.worker.sweeper.sweep()
+    assert len(await queued(house)) == 1
+
+
+async def test_more_than_a_batch_is_taken_in_several(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    rids = {await house.record_only(house.request("ada")) for _ in range(5)}
+    assert [await house.worker.sweeper.sweep() for _ in range(4)] == [2, 2, 1, 0]
+    assert {name.partition(":")[0] for name in await queued(house)} == rids
+
+
+async def test_a_job_that_was_lost_is_queued_again_and_done(house: House) -> None:
+    async with stranger(answer()) as app:
+        await house.application("crm", app.url())
+        await house.sign_in("ada", "crm")
+        rid = await house.revoke("ada")
+        await lose_the_queue(house)
+        await house.run_queue()
+        assert app.requests == []
+
+        house.clock.advance(LOOK_AFTER_MS / 1000)
+        await house.worker.sweeper.sweep()
+        await house.run_queue()
+
+    assert (await house.receipt(rid)).state == "completed"
+    assert len(app.requests) == 1
+
+
+async def test_a_job_whose_body_was_lost_is_too(house: House) -> None:
+    await house.sign_in("ada", "gone")
+    rid = await house.revoke("ada")
+    await house.resources.queue_redis.delete(f"arq:job:{rid}:0")
+    await house.run_queue()
+    assert (await house.receipt(rid)).state == "accepted"
+
+    house.clock.advance(LOOK_AFTER_MS / 1000)
+    await house.worker.sweeper.sweep()
+    await house.run_queue()
+
+    assert (await house.receipt(rid)).state == "completed"
+
+
+async def test_a_retry_is_put_on_the_queue_when_it_is_due_and_done(house: House) -> None:
+    async with stranger(answer(503)) as app:
+        await house.application("crm", app.url())
+        await house.sign_in("ada", "crm")
+        rid = await house.revoke("ada")
+        await house.run_queue()
+        delivery = await house.delivery(rid)
+        assert delivery.next_attempt_at_ms is not None
+        house.clock.advance((delivery.next_attempt_at_ms - house.clock.now_ms() - 1) / 1000)
+        assert await house.worker.sweeper.sweep() == 0
+        house.clock.advance(0.001)
+
+        assert await house.worker.sweeper.sweep() == 1
+        assert list((await queued(house)).values()) == [[[delivery.delivery_id]]]
+        await house.run_queue()
+    assert (await house.delivery(rid)).attempt_count == 2
+
+
+async def test_without_the_queue_nothing_is_lost_but_time(redis_url: str, tmp_path: Path) -> None:
+    async with open_house(redis_url, tmp_path, queue_url=f"unix://{tmp_path}/nobody.sock") as house:
+        rid = await house.record_only(house.request("ada"))
+        with listening() as heard:
+            assert await house.worker.sweeper.sweep() == 1
+        assert heard.one("job.not_queued")["job_id"].startswith(rid)
+        house.clock.advance(HIDDEN_MS / 1000)
+        assert await house.worker.sweeper.sweep() == 1
+
+
+async def test_an_entry_that_names_nothing_of_ours_is_dropped_and_holds_up_no_other(house: House) -> None:
+    rid = await house.record_only(house.request("ada"))
+    await house.resources.schedule.look_at(["a stranger's", "dlv_", ""], at_ms=0)
+
+    with listening() as heard:
+        assert await house.worker.sweeper.sweep() == 4
+
+    assert set(await house.due()) == {rid}
+    assert [name.partition(":")[0] for name in await queued(house)] == [rid]
+    assert heard.one("sweep.unknown_entries")["count"] == 3
+
+
+async def test_an_unfinished_revocation_is_found_even_when_the_due_index_was_deleted(house: House) -> None:
+    old = await house.record_only(house.request("ada"))
+    house.clock.advance(HEAL_AFTER_MS / 1000 - 1)
+    new = await house.record_only(house.request("ada"))
+    await house.resources.record.run("DEL", keyspace.DUE)
+
+    await house.worker.sweeper.tidy()
+    assert await house.due() == {}
+    house.clock.advance(1)
+    await house.worker.sweeper.tidy()
+    assert await house.due() == {old: house.clock.now_ms()}
+
+    await house.worker.sweeper.sweep()
+    await house.run_queue()
+    assert (await house.receipt(old)).state == "completed"
+    assert (await house.receipt(new)).state == "accepted"
+
+
+async def test_tidying_hastens_nothing_that_has_its_time(house: House) -> None:
+    rid = await house.record_only(house.request("ada"))
+    house.clock.advance(HEAL_AFTER_MS / 1000)
+    later_ms = house.clock.now_ms() + 5_000
+    await house.resources.schedule.look_at([rid], at_ms=later_ms)
+    await house.worker.sweeper.tidy()
+    assert await house.due() == {rid: later_ms}
+
+
+async def test_tidying_drops_the_list_entries_of_expired_receipts(house: House) -> None:
+    await house.resources.connections.add(house.connection())
+    rid = await house.revoke("ada")
+    await house.run_queue()
+    house.clock.advance(house.resources.settings.receipt_days * DAY_S + 1)
+    await house.worker.sweeper.tidy()
+    assert rid not in await house.resources.record.run("ZRANGE", keyspace.REVOCATIONS, 0, -1)
