@@ -11,12 +11,13 @@ the sweeper completes it, which errs on the side of signing out.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from service.domain.clock import Clock
+from service.domain.identifiers import revocation_id_for
 from service.domain.revocation import Revocation, RevocationRequest
 from service.jobs import Queue
 from service.store.people import People
@@ -56,16 +57,22 @@ class Sink:
         structlog.contextvars.bind_contextvars(revocation_id=rid)
         now_ms = self.clock.now_ms()
         recorded = await self.revocations.record(request, now_ms=now_ms, look_at_ms=now_ms + LOOK_AFTER_MS)
+        if recorded.late:
+            return await self._again(request)
         if recorded.revoked_at_ms is not None:
             log.info("revocation.repeated", connection_id=request.connection_id, initiator=request.initiator)
             return Accepted(revocation_id=rid, repeated=True)
 
         await cut_off(self.people, recorded, now_ms=now_ms)
         revoked_at_ms = self.clock.now_ms()
-        await asyncio.gather(
+        noted, _ = await asyncio.gather(
             self.revocations.mark_revoked(rid, at_ms=revoked_at_ms),
             self.queue.revoke(rid),
         )
+        if not noted:
+            found = await self.revocations.get(rid)
+            if found is not None and found.late:
+                return await self._again(request)
         self.numbers.revoked_seconds.observe((revoked_at_ms - recorded.accepted_at_ms) / 1000)
         log.info(
             "revocation.accepted",
@@ -76,6 +83,11 @@ class Sink:
             revoked_in_ms=revoked_at_ms - recorded.accepted_at_ms,
         )
         return Accepted(revocation_id=rid, repeated=False)
+
+    async def _again(self, request: RevocationRequest) -> Accepted:
+        """A worker completed it before anybody was answered, for what had begun when it was recorded. What is answered now
+        must hold from now: as a revocation of its own, under a name of its own, so that a repeat finds it."""
+        return await self.accept(replace(request, revocation_id=revocation_id_for(request.revocation_id, "again")))
 
 
 async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: bool = False) -> None:

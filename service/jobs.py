@@ -5,14 +5,16 @@ lost, doubled or late changes nothing but the time; the sweeper finds the same w
 job may be replaced by another runner's: everything arq is asked to do is in this file.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
 from redis.exceptions import RedisError
 
-from service.domain.identifiers import revocation_id_of
+from service.domain.identifiers import fingerprint, revocation_id_of
 from service.telemetry import Numbers, get_logger
 
 log = get_logger(__name__)
@@ -28,6 +30,14 @@ NOTIFY: Final = "notify"
 
 EXPIRES_MS: Final = 3_600_000
 """How long a queued job is worth running, in milliseconds: the sweeper has long since seen to its work by then."""
+
+
+HINT_TIMEOUT_S: Final = 0.5
+"""Longest time queueing a job may take, in seconds."""
+
+TICKET_MS: Final = 60_000
+"""How long a hint that waits in the queue stands for its repeats, in milliseconds. arq takes a job id once while it has it, so
+in a backlog the sweeper's hints do not pile up."""
 
 
 def serialize(job: dict[str, Any]) -> bytes:
@@ -53,18 +63,30 @@ class Queue:
         self._redis = redis
         self._numbers = numbers
 
-    async def revoke(self, revocation_id: str, *, ticket: int = 0) -> None:
-        """Have a worker look at a revocation. `ticket` tells one hint from the next: arq takes each job id only once
-        while it remembers it."""
-        await self._hint(REVOKE, f"{revocation_id}:{ticket}", revocation_id)
+    async def revoke(self, revocation_id: str, *, now_ms: int = 0) -> None:
+        """Have a worker look at a revocation. `now_ms`, of a sweeper's hint, tells it from those of other minutes."""
+        await self._hint(REVOKE, f"{revocation_id}:{now_ms // TICKET_MS}", revocation_id)
 
-    async def notify(self, revocation_id: str, delivery_ids: Sequence[str], *, ticket: int) -> None:
+    async def notify(self, revocation_id: str, delivery_ids: Sequence[str], *, now_ms: int) -> None:
         """Have a worker look at deliveries of one revocation."""
-        await self._hint(NOTIFY, f"{revocation_id}:notify:{ticket}", list(delivery_ids))
+        names = fingerprint(*sorted(delivery_ids))[:16]
+        await self._hint(NOTIFY, f"{revocation_id}:{names}:{now_ms // TICKET_MS}", list(delivery_ids))
+
+    async def oldest_age_s(self) -> float:
+        """How long the job that waits longest has waited, in seconds, by the clock that arq queues by; 0 when none waits, or
+        the queue does not tell."""
+        try:
+            async with asyncio.timeout(HINT_TIMEOUT_S):
+                first = await self._redis.zrange(QUEUE, 0, 0, withscores=True)
+        except (RedisError, OSError):
+            return 0.0
+        return max(0.0, (timestamp_ms() - first[0][1]) / 1000) if first else 0.0
 
     async def _hint(self, job: str, job_id: str, *args: object) -> None:
         try:
-            await self._redis.enqueue_job(job, *args, _job_id=job_id)
+            # A queue that does not answer must not keep a caller waiting for what is true already.
+            async with asyncio.timeout(HINT_TIMEOUT_S):
+                await self._redis.enqueue_job(job, *args, _job_id=job_id)
         except (RedisError, OSError) as error:
             # The work is recorded; the sweeper brings it up again. Failing here would refuse what is already true.
             self._numbers.enqueue_failures.inc()

@@ -112,7 +112,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             applications=Applications(record),
             people=people,
             sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),
-            refresh_tokens=RefreshTokens(record),
+            refresh_tokens=RefreshTokens(record, participation_ms=settings.participation_days * DAY_MS),
             replays=Replays(record),
             revocations=revocations,
             deliveries=Deliveries(record, receipt_ms=receipt_ms),

@@ -115,7 +115,7 @@ class Ledger:
                 client_id=each.after.client_id,
                 sub=each.after.sub,
                 sid=each.after.sid,
-                one_session=each.revocation.session_id is not None,
+                session_id=each.revocation.session_id,
             )
             for each in kept
             if each.after.state == "delivered"

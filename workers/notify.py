@@ -41,7 +41,14 @@ MAX_RUNNING: Final = 2000
 """Attempts under way or waiting in one process; jobs wait beyond that, so that memory has a bound."""
 
 PUT_OFF_MS: Final = 1000
-"""How much later a delivery is tried whose application had no slot, in milliseconds, and up to twice that."""
+"""How much later a delivery is tried whose application had no slot, in milliseconds, and up to twice that; twice as much
+each time."""
+
+LONGEST_PUT_OFF_MS: Final = 30_000
+"""The most it is put off at a time, in milliseconds, and up to twice that."""
+
+MAX_PUT_OFF_COUNT: Final = 5
+"""From here on it is put off for the longest."""
 
 LEASED_AGAIN_MS: Final = 1000
 """When a delivery is looked at again that another worker has in hand, in milliseconds."""
@@ -131,9 +138,15 @@ class Notifier:
             async with self.slots.of(delivery.client_id):
                 at_ms = self.clock.now_ms()
                 outcome = await self._attempt(delivery, application, application.backchannel_logout_uri)
+                self.slots.report(delivery.client_id, answered=outcome.status is not None)
         except NoSlotError:
-            put_off = PUT_OFF_MS * (1 + random.random())  # noqa: S311  # spreads load, keeps no secret
-            return replace(delivery, next_attempt_at_ms=self.clock.now_ms() + int(put_off))
+            # Later and later: its application has more waiting than it takes, and others are not to wait for our asking.
+            pause_ms = min(PUT_OFF_MS * 2**delivery.put_off_count, LONGEST_PUT_OFF_MS) * (1 + random.random())  # noqa: S311
+            return replace(
+                delivery,
+                put_off_count=min(delivery.put_off_count + 1, MAX_PUT_OFF_COUNT),
+                next_attempt_at_ms=self.clock.now_ms() + int(pause_ms),
+            )
         return self._after(delivery, outcome, at_ms)
 
     async def _attempt(self, delivery: Delivery, application: Application, uri: str) -> Outcome:
@@ -149,9 +162,12 @@ class Notifier:
                     now_s=self.clock.now_ms() // 1000,
                 ),
             )
+            return await post_logout_token(self.outbound, uri=uri, token=token, clock=self.clock)
         except KeyError:
             return Outcome(status=None, error="no_signing_key", verdict="try_later", retry_after_s=None, duration_ms=0)
-        return await post_logout_token(self.outbound, uri=uri, token=token, clock=self.clock)
+        except Exception:  # counted as an attempt like any other, so that it ends some day
+            log.exception("delivery.attempt_fault", delivery_id=delivery.delivery_id)
+            return Outcome(status=None, error="internal_error", verdict="try_later", retry_after_s=None, duration_ms=0)
 
     def _after(self, delivery: Delivery, outcome: Outcome, at_ms: int) -> Delivery:
         attempt = Attempt(at_ms=at_ms, duration_ms=outcome.duration_ms, status=outcome.status, error=outcome.error)
@@ -161,6 +177,7 @@ class Notifier:
             attempt_count=delivery.attempt_count + 1,
             first_attempt_at_ms=delivery.first_attempt_at_ms or at_ms,
             next_attempt_at_ms=None,
+            put_off_count=0,
         )
         if outcome.verdict == "delivered":
             return replace(tried, state="delivered", reason=None)

@@ -91,7 +91,7 @@ class Revoker:
         now_ms = self.clock.now_ms()
         log.warning("revocation.completed_late", revocation_id=revocation.revocation_id)
         await cut_off(self.people, revocation, now_ms=now_ms, late=True)
-        await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms)
+        await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms, late=True)
 
     async def _plan(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> _Leased | None:
         """Step 3. What this plan put into our hands; None when there was a plan before."""
@@ -186,7 +186,7 @@ def plan_deliveries(
             application is not None and application.backchannel_logout_session_required
         )
         sid = target.sid if by_sid else None
-        delivery_id = delivery_id_for(revocation.revocation_id, target.client_id, target.sub, sid)
+        delivery_id = delivery_id_for(revocation.revocation_id, user_id, target.client_id, target.sub, sid)
         reason = (
             "client_deleted"
             if application is None

@@ -8,6 +8,10 @@ from typing import Final
 PER_CLIENT: Final = 32
 """Attempts to one application under way at once. One that hangs keeps these busy for a deadline each, and no more."""
 
+PER_SUSPECT: Final = 2
+"""Attempts at once to an application that did not answer the last one: enough to find out when it is back, too few for it to
+fill the slots of all, however many such there are."""
+
 MAX_WAITING: Final = 256
 """Attempts that may wait for a slot of one application; further ones are put off at once."""
 
@@ -25,6 +29,14 @@ class Slots:
     def __init__(self, total: int) -> None:
         self._all = asyncio.Semaphore(total)
         self._clients: dict[str, _Client] = {}
+        self._suspects: set[str] = set()
+
+    def report(self, client_id: str, *, answered: bool) -> None:
+        """What came of an attempt: whether the application answered at all, in whatever words."""
+        if answered:
+            self._suspects.discard(client_id)
+        else:
+            self._suspects.add(client_id)
 
     @asynccontextmanager
     async def of(self, client_id: str) -> AsyncGenerator[None]:
@@ -33,7 +45,7 @@ class Slots:
         The application's own comes first: who waits for a busy application must not hold what others could use.
         """
         client = self._clients.setdefault(client_id, _Client())
-        if client.users >= PER_CLIENT + MAX_WAITING:
+        if client.users >= (PER_SUSPECT if client_id in self._suspects else PER_CLIENT + MAX_WAITING):
             raise NoSlotError
         client.users += 1
         try:

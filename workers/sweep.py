@@ -40,14 +40,14 @@ class Sweeper:
         unknown: list[str] = []
         for each in due:
             if each.startswith("rev_"):
-                await self.queue.revoke(each, ticket=now_ms)
+                await self.queue.revoke(each, now_ms=now_ms)
                 continue
             try:
                 deliveries[revocation_id_of(each)].append(each)
             except ValueError:
                 unknown.append(each)
         for revocation_id, delivery_ids in deliveries.items():
-            await self.queue.notify(revocation_id, delivery_ids, ticket=now_ms)
+            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms)
         if unknown:
             # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.
             log.warning("sweep.unknown_entries", count=len(unknown))
@@ -62,5 +62,9 @@ class Sweeper:
         """
         now_ms = self.clock.now_ms()
         await self.revocations.forget_old(now_ms=now_ms)
-        stale = await self.schedule.open_since(before_ms=now_ms - HEAL_AFTER_MS, limit=BATCH)
-        await self.schedule.look_at_if_absent(stale, at_ms=now_ms)
+        offset, found = 0, BATCH
+        while found == BATCH:
+            stale = await self.schedule.open_since(before_ms=now_ms - HEAL_AFTER_MS, offset=offset, limit=BATCH)
+            await self.schedule.look_at_if_absent(stale, at_ms=now_ms)
+            found = len(stale)
+            offset += found

@@ -40,6 +40,8 @@ class Delivery:
     """Attempts made, also those no longer shown."""
     first_attempt_at_ms: int | None = None
     next_attempt_at_ms: int | None = None
+    put_off_count: int = 0
+    """Times in a row it was put off because its application was busy with others; not attempts."""
 
 
 MAX_ATTEMPTS_SHOWN: Final = 50

@@ -64,12 +64,14 @@ def user_id_for(connection_id: str, iss: str, sub: str) -> str:
     return f"usr_{_digest('user', connection_id, iss, sub)}"
 
 
-def delivery_id_for(revocation_id: str, client_id: str, sub: str, sid: str | None) -> str:
-    """The id of the delivery a revocation owes to one client about one `sub` (and one `sid`, where it wants that).
+def delivery_id_for(revocation_id: str, user_id: str, client_id: str, sub: str, sid: str | None) -> str:
+    """The id of the delivery a revocation owes to one client about one person, by its `sub` (and one `sid`, where it wants).
+
+    The person is in it: a client may know two of them, such as an account made anew upstream, by one `sub`.
 
     It carries the revocation's own part, so that the revocation can be found from it (`revocation_id_of`).
     """
-    owed = _digest("delivery", revocation_id, client_id, sub, "" if sid is None else f"={sid}")
+    owed = _digest("delivery", revocation_id, user_id, client_id, sub, "" if sid is None else f"={sid}")
     return f"dlv_{revocation_id.removeprefix('rev_')}_{owed[:13]}"
 
 

@@ -41,3 +41,5 @@ class Revocation:
     completed_at_ms: int | None
     sessions_ended: int
     refresh_tokens_revoked: int
+    late: bool = False
+    """Completed by a worker after a crash: whoever asked was never answered, and may ask again."""

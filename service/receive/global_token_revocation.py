@@ -24,6 +24,9 @@ from service.web.state import Request, resources_of
 PATH = "/oauth/global-token-revocation/connection/{connection_name}"
 
 
+UNKNOWN = "no such subject is known through this connection"
+
+
 async def receive_global_token_revocation(request: Request) -> Response:
     """Sign a person out everywhere. The checks come in the order 401, 403, 400, 404, 422; 204 means it is in force."""
     resources = resources_of(request)
@@ -50,16 +53,19 @@ async def receive_global_token_revocation(request: Request) -> Response:
     if bound == "another":
         raise NotAuthenticated("this token came with another body before", reason="replayed_token")
 
-    people = await resources.people.resolve(connection.id, subject) if bound == "ours" else ()
+    # With its end, for a `jti` that comes back in a newer token, the first long forgotten, asks for something new.
+    revocation_id = revocation_id_for(connection.id, caller.iss, caller.jti, str(caller.expires_at_ms), message)
+    if bound == "answered_unknown" and await resources.revocations.get(revocation_id) is None:
+        raise NotFound(UNKNOWN)
+    people = await resources.people.resolve(connection.id, subject)
     if not people:
         await resources.replays.remember_unknown(
             connection.id, caller.iss, caller.jti, message=message, until_ms=caller.expires_at_ms
         )
-        raise NotFound("no such subject is known through this connection")
+        raise NotFound(UNKNOWN)
     await resources.sink.accept(
         RevocationRequest(
-            # With its end, for a `jti` that comes back in a newer token, the first long forgotten, asks for something new.
-            revocation_id=revocation_id_for(connection.id, caller.iss, caller.jti, str(caller.expires_at_ms), message),
+            revocation_id=revocation_id,
             connection_id=connection.id,
             user_ids=people,
             initiator="global_token_revocation",

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.domain.identifiers import new_refresh_token, new_refresh_token_id
 from service.domain.refresh_token import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH, RefreshToken
-from service.errors import NotFound
+from service.errors import InvalidRequest, NotFound
 from service.web.access import require_caller
 from service.web.bodies import Body, moment, read_body
 from service.web.operation import Operation
@@ -47,6 +47,10 @@ async def create_refresh_token(request: Request) -> Response:
     session = await resources.sessions.get(body.session_id)
     if session is None:
         raise NotFound("there is no such session")
+    part = next((each for each in session.participants if each.client_id == body.client_id), None)
+    if part is None:
+        raise InvalidRequest("the client is not in this session")
+    expires_at_ms = now_ms + (body.expires_in or DEFAULT_LIFETIME_S) * 1000
     secret = body.token or new_refresh_token()
     token = RefreshToken(
         refresh_token_id=new_refresh_token_id(),
@@ -54,13 +58,13 @@ async def create_refresh_token(request: Request) -> Response:
         connection_id=session.connection_id,
         session_id=session.session_id,
         client_id=body.client_id,
-        sub="",  # The record fills in the name the application knows the person by.
+        sub=part.sub,
         scope=body.scope,
         offline=body.offline,
         issued_at_ms=now_ms,
-        expires_at_ms=now_ms + (body.expires_in or DEFAULT_LIFETIME_S) * 1000,
+        expires_at_ms=expires_at_ms if body.offline else min(expires_at_ms, session.expires_at_ms),
     )
-    await resources.refresh_tokens.issue(secret, token, now_ms=now_ms)
+    await resources.refresh_tokens.issue(secret, token, sid=part.sid, now_ms=now_ms)
     answer = {
         "refresh_token": secret,
         "refresh_token_id": token.refresh_token_id,

@@ -40,7 +40,7 @@ class Deliveries:
         raw = await self._record.script(
             "claim_deliveries",
             [keyspace.deliveries(revocation_id), keyspace.leases(revocation_id)],
-            [now_ms, lease_until_ms, now_ms + self._receipt_ms, *delivery_ids],
+            [now_ms, lease_until_ms, *delivery_ids],
         )
         return tuple(from_json(Delivery, each) for each in raw)
 
@@ -59,6 +59,7 @@ class Deliveries:
                         "0" if each.delivery.state in OPEN else "1",
                         "1" if each.delivery.state == "dead" else "0",
                         now_ms,
+                        now_ms + self._receipt_ms,
                     ],
                 )
                 for each in settlements

@@ -8,8 +8,9 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:person:{user}` | hash | connection, upstream iss and sub, `clock`, `revoked_through`, `revoked_at_ms` | until deleted |
 | `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
 | `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
-| `logoutd:person:{user}:participation` | hash | [client_id, sid] → sub, session, stamp, until | last `until` in it |
+| `logoutd:person:{user}:participation` | hash | [client_id, sid, session_id] → sub, session, stamp, until | last `until` in it |
 | `logoutd:person:{user}:participation-until` | zset | the same fields by their `until` | as above |
+| `logoutd:person:{user}:participation-counts` | hash | client_id → how many of them are its own | as above |
 | `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | pruned to receipt_days at each cut-off |
 | `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | pruned to receipt_days at each revocation |
 | `logoutd:person:{user}:session:ID` | hash | one sign-in | expiry of it and its tokens + a day |
@@ -24,9 +25,9 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:connections` | zset | connection ids by creation | until deleted |
 | `logoutd:client:ID` | string | an application, as JSON | until deleted |
 | `logoutd:clients` | zset | client_ids by creation | until deleted |
-| `logoutd:revocation:{revocation}` | hash | the receipt's head | receipt_days |
-| `logoutd:revocation:{revocation}:deliveries` | hash | delivery_id → delivery, as JSON | receipt_days |
-| `logoutd:revocation:{revocation}:leases` | hash | delivery_id → until when a worker has it to itself | receipt_days |
+| `logoutd:revocation:{revocation}` | hash | the receipt's head | until finished, then receipt_days |
+| `logoutd:revocation:{revocation}:deliveries` | hash | delivery_id → delivery, as JSON | until finished, then receipt_days |
+| `logoutd:revocation:{revocation}:leases` | hash | delivery_id → the end of its lease | until finished, then receipt_days |
 | `logoutd:revocations` | zset | all revocation ids by acceptance | pruned to receipt_days by the sweeper |
 | `logoutd:revocations:CONNECTION` | zset | a connection's, likewise pruned | receipt_days from the latest on |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
@@ -72,6 +73,11 @@ def participation(user_id: str) -> str:
 def participation_until(user_id: str) -> str:
     """Until when each of these is remembered."""
     return f"{person(user_id)}:participation-until"
+
+
+def participation_counts(user_id: str) -> str:
+    """How many of them each application has."""
+    return f"{person(user_id)}:participation-counts"
 
 
 def cutoffs(user_id: str) -> str:

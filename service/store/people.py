@@ -14,9 +14,9 @@ from service.store.record import Command, Record, Script
 
 T = TypeVar("T")
 
-MAX_PEOPLE: Final = 100_000
+MAX_PEOPLE: Final = 10_000
 """Most people a subject may name before a revocation of it is refused. All are signed out, for of the two errors that is the
-safe one; this many are no person's names but the size of one answer of Redis."""
+safe one; this many are more than one job can see to, and no person's name."""
 
 CHUNK: Final = 500
 """Most people, sessions or tokens in one round trip: Redis serves others in between."""
@@ -75,7 +75,8 @@ class Told:
     client_id: str
     sub: str
     sid: str | None
-    one_session: bool
+    session_id: str | None
+    """The one session that was meant; None: all of them up to the revocation."""
 
 
 class People:
@@ -157,7 +158,7 @@ class People:
         """End one session and its tokens."""
         await self._record.script(
             "end_session",
-            [keyspace.person_revocations(user_id), keyspace.session(user_id, session_id)],
+            [keyspace.person(user_id), keyspace.person_revocations(user_id), keyspace.session(user_id, session_id)],
             [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
         )
 
@@ -180,39 +181,49 @@ class People:
                     for user_id in chunk
                 ]
             )
+            covered = [user_id for user_id, targets in zip(chunk, raw, strict=True) if targets]
+            sessions = await self._covered_sessions(covered, revocation_id, now_ms=now_ms, session_id=session_id)
             for user_id, targets in zip(chunk, raw, strict=True):
                 if targets:
-                    sessions = await self._covered_sessions(
-                        user_id, revocation_id, now_ms=now_ms, session_id=session_id
-                    )
                     # Redis writes an empty Lua table as {}, a filled one as a list; either is gone through the same way.
                     told = tuple(Target(**each) for each in json.loads(targets))
-                    found[user_id] = Snapshot(sessions=sessions, targets=told)
+                    found[user_id] = Snapshot(sessions=tuple(sessions[user_id]), targets=told)
         return found
 
     async def _covered_sessions(
-        self, user_id: str, revocation_id: str, *, now_ms: int, session_id: str | None
-    ) -> tuple[EndedSession, ...]:
-        ids: list[str] = [] if session_id is None else [session_id]
+        self, user_ids: Sequence[str], revocation_id: str, *, now_ms: int, session_id: str | None
+    ) -> dict[str, list[EndedSession]]:
+        ids: list[list[str]] = [[session_id]] * len(user_ids) if session_id is not None else []
         if session_id is None:
-            ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), 0, -1)
-        found: list[EndedSession] = []
-        for chunk in _chunks(ids):
-            raw = await self._record.script(
-                "snapshot_sessions",
-                [keyspace.person(user_id), keyspace.cutoffs(user_id)],
-                [revocation_id, now_ms, "0" if session_id is None else "1", *chunk],
+            ids = await self._record.pipeline(
+                [("ZRANGE", keyspace.person_sessions(user_id), 0, -1) for user_id in user_ids]
             )
-            found += [
-                EndedSession(
-                    session_id=each["id"],
-                    active=each["active"],
-                    token_hashes=tuple(each["tokens"]),
-                    live_tokens=each["live_tokens"],
-                )
-                for each in json.loads(raw)
-            ]
-        return tuple(found)
+        asked = [
+            (user_id, chunk) for user_id, every in zip(user_ids, ids, strict=True) for chunk in _chunks(every) if chunk
+        ]
+        found: dict[str, list[EndedSession]] = {user_id: [] for user_id in user_ids}
+        for some in _chunks(asked):
+            raw = await self._record.pipeline(
+                [
+                    Script(
+                        "snapshot_sessions",
+                        [keyspace.person(user_id), keyspace.cutoffs(user_id)],
+                        [revocation_id, now_ms, "0" if session_id is None else "1", *chunk],
+                    )
+                    for user_id, chunk in some
+                ]
+            )
+            for (user_id, _), answer in zip(some, raw, strict=True):
+                found[user_id] += [
+                    EndedSession(
+                        session_id=each["id"],
+                        active=each["active"],
+                        token_hashes=tuple(each["tokens"]),
+                        live_tokens=each["live_tokens"],
+                    )
+                    for each in json.loads(answer)
+                ]
+        return found
 
     async def forget(
         self, user_id: str, revocation_id: str, sessions: Sequence[EndedSession], *, ended_at_ms: int
@@ -231,35 +242,40 @@ class People:
     async def forget_participation(self, told: Iterable[Told]) -> None:
         """Drop what applications held, now that they have been told: one step for each person and revocation.
 
-        What a newer sign-in has added since stays, unless only one session was meant.
+        What a newer sign-in has added since stays.
         """
-        groups: dict[tuple[str, str, bool], list[Told]] = defaultdict(list)
+        groups: dict[tuple[str, str, str | None], list[Told]] = defaultdict(list)
         for each in told:
-            groups[each.user_id, each.revocation_id, each.one_session].append(each)
+            groups[each.user_id, each.revocation_id, each.session_id].append(each)
         await self._record.pipeline(
             [
                 Script(
                     "forget_participation",
-                    [
-                        keyspace.participation(user_id),
-                        keyspace.participation_until(user_id),
-                        keyspace.cutoffs(user_id),
-                    ],
+                    [keyspace.cutoffs(user_id), *participation_keys(user_id)],
                     [
                         revocation_id,
-                        "1" if one_session else "0",
-                        json.dumps([participation_field(e.client_id, e.sid) for e in group if e.sid is not None]),
-                        json.dumps([[e.client_id, e.sub] for e in group if e.sid is None]),
+                        session_id or "",
+                        json.dumps([[each.client_id, each.sub, each.sid or ""] for each in group]),
                     ],
                 )
-                for (user_id, revocation_id, one_session), group in groups.items()
+                for (user_id, revocation_id, session_id), group in groups.items()
             ]
         )
 
 
-def participation_field(client_id: str, sid: str) -> str:
-    """How an application's part in a session is found again among all a person takes part in."""
-    return json.dumps([client_id, sid])
+def participation_keys(user_id: str) -> tuple[str, str, str]:
+    """What is remembered of a person's part in applications, and the two indexes of it, as the scripts take them."""
+    return (
+        keyspace.participation(user_id),
+        keyspace.participation_until(user_id),
+        keyspace.participation_counts(user_id),
+    )
+
+
+def participation_field(client_id: str, sid: str, session_id: str) -> str:
+    """The name of an application's part in a session among all a person takes part in. The session's own id is in it: an
+    application may know two sessions, one after the other, by the same `sid`."""
+    return json.dumps([client_id, sid, session_id])
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -1,5 +1,6 @@
 """The one way to Redis: single commands, pipelines and the scripts of `lua/`; every failure to reach it is `Unavailable`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
@@ -28,8 +29,9 @@ RETRIES: Final = 2
 """Times a command is sent again when its connection breaks. Every write here is harmless when repeated: ids are made by
 the caller, scripts look before they leap."""
 
-HEALTH_CHECK_INTERVAL_S: Final = 15
-"""A connection idle for longer is pinged before use, in seconds: firewalls forget quiet connections."""
+CALL_TIMEOUT_S: Final = 4.0
+"""Longest time one call takes, in seconds, everything included: the wait for a connection, retries, a Redis that accepts
+and does not answer. A door must be able to say 503 before its caller gives up."""
 
 Command = Sequence[str | int | float]
 
@@ -55,7 +57,9 @@ def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> BlockingConne
         decode_responses=decode,
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        health_check_interval=HEALTH_CHECK_INTERVAL_S,
+        # redis-py's own health check runs inside its reconnect, which runs its health check: against a Redis that accepts
+        # and does not answer it never ends. Retries notice a dead connection as well.
+        health_check_interval=0,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
@@ -77,7 +81,8 @@ class Record:
     async def run(self, *command: str | float) -> Any:
         """Run one command."""
         try:
-            return await self._execute(*command)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await self._execute(*command)
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
@@ -85,10 +90,11 @@ class Record:
         """Run `lua/{name}.lua`; its header states KEYS, ARGV and what it returns."""
         call = Script(name, keys, args)
         try:
-            try:
-                return await self._execute(*self._by_hash(call))
-            except NoScriptError:
-                return await self._execute(*self._by_source(call))
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                try:
+                    return await self._execute(*self._by_hash(call))
+                except NoScriptError:
+                    return await self._execute(*self._by_source(call))
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
@@ -101,18 +107,22 @@ class Record:
         if not calls:
             return []
         try:
-            async with self.client.pipeline(transaction=False) as pipe:
-                for call in calls:
-                    pipe.execute_command(*(self._by_hash(call) if isinstance(call, Script) else call))
-                answers = list(await pipe.execute(raise_on_error=False))
-            for place, answer in enumerate(answers):
-                call = calls[place]
-                if isinstance(answer, NoScriptError) and isinstance(call, Script):
-                    answers[place] = await self._execute(*self._by_source(call))
-                elif isinstance(answer, Exception):
-                    raise answer
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await self._pipeline(calls)
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
+
+    async def _pipeline(self, calls: Sequence[Command | Script]) -> list[Any]:
+        async with self.client.pipeline(transaction=False) as pipe:
+            for call in calls:
+                pipe.execute_command(*(self._by_hash(call) if isinstance(call, Script) else call))
+            answers = list(await pipe.execute(raise_on_error=False))
+        for place, answer in enumerate(answers):
+            call = calls[place]
+            if isinstance(answer, NoScriptError) and isinstance(call, Script):
+                answers[place] = await self._execute(*self._by_source(call))
+            elif isinstance(answer, Exception):
+                raise answer
         return answers
 
     def _by_hash(self, call: Script) -> Command:

@@ -5,6 +5,7 @@ import json
 from service.domain.refresh_token import RefreshToken, hash_token
 from service.errors import Conflict, InvalidRequest, NotFound
 from service.store import keyspace
+from service.store.people import participation_field, participation_keys
 from service.store.record import Record
 from service.store.sessions import RETENTION_MS
 
@@ -12,11 +13,12 @@ from service.store.sessions import RETENTION_MS
 class RefreshTokens:
     """The refresh tokens of every session."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, *, participation_ms: int) -> None:
         self._record = record
+        self._participation_ms = participation_ms
 
-    async def issue(self, secret: str, token: RefreshToken, *, now_ms: int) -> None:
-        """Register `secret` as a refresh token of an active session.
+    async def issue(self, secret: str, token: RefreshToken, *, sid: str, now_ms: int) -> None:
+        """Register `secret` as a refresh token of an active session, which the application knows as `sid`.
 
         Raises NotFound when the session has ended, InvalidRequest when the application is not in it, Conflict when the
         very token is registered already. The owner is written first: a token that is honoured can always be found.
@@ -47,6 +49,7 @@ class RefreshTokens:
                 keyspace.session_clients(user, token.session_id),
                 keyspace.session_tokens(user, token.session_id),
                 keyspace.token(user, hashed),
+                *participation_keys(user),
             ],
             [
                 now_ms,
@@ -55,6 +58,8 @@ class RefreshTokens:
                 token.session_id,
                 keep_until,
                 json.dumps({name: value for name, value in facts.items() if value is not None}),
+                participation_field(token.client_id, sid, token.session_id),
+                token.expires_at_ms + self._participation_ms,
             ],
         )
         if outcome == "issued":

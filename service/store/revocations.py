@@ -43,7 +43,7 @@ class Revocations:
                 ("ZADD", of_connection, "NX", now_ms, rid),
                 # Sessions outlive their connection, and so do their revocations: of a removed one nobody prunes the list.
                 ("PEXPIREAT", of_connection, now_ms + self._receipt_ms),
-                Script("record_revocation", [keyspace.revocation(rid)], [now_ms + self._receipt_ms, written]),
+                Script("record_revocation", [keyspace.revocation(rid)], [written]),
             ]
         )
         recorded = _revocation(rid, dict(zip(flat[::2], flat[1::2], strict=True)))
@@ -52,9 +52,15 @@ class Revocations:
             await self.close(rid)
         return recorded
 
-    async def mark_revoked(self, revocation_id: str, *, at_ms: int) -> None:
-        """Note from when nothing it covers is honoured."""
-        await self._record.run("HSETNX", keyspace.revocation(revocation_id), "revoked_at_ms", at_ms)
+    async def mark_revoked(self, revocation_id: str, *, at_ms: int, late: bool = False) -> bool:
+        """Note from when nothing it covers is honoured; False when that was noted before. `late`: it was completed after a
+        crash, and nobody was answered."""
+        key = keyspace.revocation(revocation_id)
+        calls: list[Command | Script] = [("HSETNX", key, "revoked_at_ms", at_ms)]
+        if late:
+            calls.append(("HSETNX", key, "late", "1"))
+        noted, *_ = await self._record.pipeline(calls)
+        return bool(noted)
 
     async def plan(
         self,
@@ -80,7 +86,7 @@ class Revocations:
                 [keyspace.revocation(rid), keyspace.deliveries(rid), keyspace.leases(rid)],
                 [
                     now_ms,
-                    max(revocation.accepted_at_ms, now_ms) + self._receipt_ms,
+                    now_ms + self._receipt_ms,
                     sessions_ended,
                     refresh_tokens_revoked,
                     len(still_open),
@@ -148,6 +154,7 @@ def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
         accepted_at_ms=int(facts["accepted_at_ms"]),
         revoked_at_ms=moment("revoked_at_ms"),
         completed_at_ms=moment("completed_at_ms"),
+        late=facts.get("late") == "1",
         sessions_ended=int(facts.get("sessions_ended", 0)),
         refresh_tokens_revoked=int(facts.get("refresh_tokens_revoked", 0)),
     )

@@ -62,9 +62,9 @@ class Schedule:
         if pairs:
             await self._record.run("ZADD", keyspace.DUE, "NX", *pairs)
 
-    async def open_since(self, *, before_ms: int, limit: int) -> tuple[str, ...]:
-        """Unfinished revocations accepted before a moment, the oldest first."""
-        ids = await self._record.run("ZRANGEBYSCORE", keyspace.OPEN, "-inf", before_ms, "LIMIT", 0, limit)
+    async def open_since(self, *, before_ms: int, offset: int, limit: int) -> tuple[str, ...]:
+        """Unfinished revocations accepted before a moment, the oldest first, from the `offset`-th on."""
+        ids = await self._record.run("ZRANGEBYSCORE", keyspace.OPEN, "-inf", before_ms, "LIMIT", offset, limit)
         return tuple(ids)
 
     async def opened_at(self, revocation_id: str) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from service.domain.session import Participant, Session, SignIn
 from service.errors import Conflict, NotFound, ReauthenticationRequired
 from service.store import keyspace
-from service.store.people import participation_field
+from service.store.people import participation_field, participation_keys
 from service.store.record import Record, Script
 
 DAY_MS: Final = 86_400_000
@@ -54,10 +54,9 @@ class Sessions:
                 keyspace.person(user),
                 keyspace.person_identifiers(user),
                 keyspace.person_sessions(user),
-                keyspace.participation(user),
-                keyspace.participation_until(user),
                 keyspace.session(user, session_id),
                 keyspace.session_clients(user, session_id),
+                *participation_keys(user),
             ],
             [
                 now_ms,
@@ -89,10 +88,9 @@ class Sessions:
             "join_session",
             [
                 keyspace.person(user),
-                keyspace.participation(user),
-                keyspace.participation_until(user),
                 keyspace.session(user, session_id),
                 keyspace.session_clients(user, session_id),
+                *participation_keys(user),
             ],
             [now_ms, participant.client_id, field, client, entry],
         )
@@ -124,6 +122,7 @@ class Sessions:
             keyspace.person(user_id),
             keyspace.session(user_id, session_id),
             keyspace.session_clients(user_id, session_id),
+            keyspace.cutoffs(user_id),
         ]
         return "read_session", keys, []
 
@@ -135,7 +134,7 @@ class Sessions:
             "until_ms": expires_at_ms + self._participation_ms,
         }
         return (
-            participation_field(participant.client_id, participant.sid),
+            participation_field(participant.client_id, participant.sid, session_id),
             json.dumps({"sub": participant.sub, "sid": participant.sid}),
             json.dumps(remembered),
         )
@@ -152,6 +151,7 @@ def _session(session_id: str, user_id: str, answer: list[list[str]]) -> Session 
         created_at_ms=int(facts["created_at_ms"]),
         expires_at_ms=int(facts["expires_at_ms"]),
         ended_at_ms=int(facts["ended_at_ms"]) if "ended_at_ms" in facts else None,
+        cut_off="cut_off" in facts,
         upstream_sid=facts.get("upstream_sid"),
         auth_time_s=int(facts["auth_time"]) if "auth_time" in facts else None,
         participants=tuple(

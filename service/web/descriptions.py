@@ -18,15 +18,16 @@ def describe_participant(participant: Participant) -> dict[str, str]:
 def describe_session(session: Session, now_ms: int) -> dict[str, Any]:
     """A session as it stands at `now_ms`."""
     active = session.active(now_ms)
+    ended = session.ended_at_ms is not None and session.ended_at_ms < session.expires_at_ms
     return {
         "session_id": session.session_id,
         "user_id": session.user_id,
         "connection_id": session.connection_id,
         "active": active,
-        "state": "active" if active else "expired" if session.ended_at_ms is None else "ended",
+        "state": "active" if active else "ended" if ended else "expired",
         "created_at": moment(session.created_at_ms),
         "expires_at": moment(session.expires_at_ms),
-        "ended_at": moment_or_none(session.ended_at_ms),
+        "ended_at": moment_or_none(session.ended_at_ms if ended else None),
         "upstream_sid": session.upstream_sid,
         "auth_time": session.auth_time_s,
         "clients": [describe_participant(each) for each in session.participants],

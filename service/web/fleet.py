@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from service.errors import Unavailable
+from service.jobs import Queue
 from service.store.heartbeats import Heartbeats
 from service.store.schedule import Backlog, Schedule
 from service.store.statistics import TOLD_BUCKETS_S, Statistics, Totals
@@ -21,11 +22,12 @@ class FleetCollector(Collector):
     totals: Totals | None
     backlog: Backlog | None
     workers: int
+    oldest_job_s: float
     now_ms: int
 
     @classmethod
     async def read(
-        cls, statistics: Statistics, schedule: Schedule, heartbeats: Heartbeats, *, now_ms: int
+        cls, statistics: Statistics, schedule: Schedule, heartbeats: Heartbeats, queue: Queue, *, now_ms: int
     ) -> "FleetCollector":
         """Ask the record. A scrape during an outage still has this process's numbers, and `logoutd_record_up` 0."""
         try:
@@ -33,10 +35,11 @@ class FleetCollector(Collector):
                 totals=await statistics.totals(),
                 backlog=await schedule.backlog(),
                 workers=len(await heartbeats.alive(now_ms=now_ms)),
+                oldest_job_s=await queue.oldest_age_s(),
                 now_ms=now_ms,
             )
         except Unavailable:
-            return cls(totals=None, backlog=None, workers=0, now_ms=now_ms)
+            return cls(totals=None, backlog=None, workers=0, oldest_job_s=0.0, now_ms=now_ms)
 
     def exposition(self) -> bytes:
         """In Prometheus's text format."""
@@ -87,8 +90,8 @@ class FleetCollector(Collector):
         )
         yield GaugeMetricFamily(
             "logoutd_overdue_seconds",
-            "How long the most overdue entry has waited for a worker, in seconds.",
-            value=self._age(backlog.most_overdue_ms),
+            "How long what waits longest for a worker has waited: an overdue entry or a queued job, in seconds.",
+            value=max(self._age(backlog.most_overdue_ms), self.oldest_job_s),
         )
 
     def _age(self, since_ms: int | None) -> float:

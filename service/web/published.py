@@ -93,8 +93,9 @@ async def read_readiness(request: Request) -> Response:
         return _not_ready(str(error), error.retry_after, told)
     if unfit is not None:
         return _not_ready(f"{unfit.subject}: {unfit.detail}", RETRY_AFTER_S, told)
-    overdue = 0 if backlog.most_overdue_ms is None else max(0, now_ms - backlog.most_overdue_ms)
-    told["queue"] = {"open_revocations": backlog.open_revocations, "overdue_seconds": overdue / 1000}
+    overdue_ms = 0 if backlog.most_overdue_ms is None else max(0, now_ms - backlog.most_overdue_ms)
+    overdue_s = max(overdue_ms / 1000, await resources.queue.oldest_age_s())
+    told["queue"] = {"open_revocations": backlog.open_revocations, "overdue_seconds": overdue_s}
     return JSONResponse({"status": "ok", "redis": "ok", **told, "workers": len(alive)}, headers=NO_STORE)
 
 
@@ -107,7 +108,7 @@ async def read_metrics(request: Request) -> Response:
     """This process's numbers and the fleet's, for Prometheus."""
     resources = resources_of(request)
     fleet = await FleetCollector.read(
-        resources.statistics, resources.schedule, resources.heartbeats, now_ms=resources.clock.now_ms()
+        resources.statistics, resources.schedule, resources.heartbeats, resources.queue, now_ms=resources.clock.now_ms()
     )
     body = generate_latest(resources.numbers.registry) + fleet.exposition()
     return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})

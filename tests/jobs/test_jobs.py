@@ -8,6 +8,7 @@ from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 
 from service import jobs
+from service.domain.identifiers import fingerprint
 from service.jobs import EXPIRES_MS, NOTIFY, QUEUE, REVOKE, Queue, deserialize, revocation_of, serialize
 from service.store.record import open_pool
 from service.telemetry import Numbers
@@ -42,16 +43,28 @@ async def test_a_revocation_is_one_job_that_carries_its_id(redis: ArqRedis) -> N
 
 
 async def test_due_deliveries_of_a_revocation_are_one_job_that_carries_their_ids(redis: ArqRedis) -> None:
-    await Queue(redis, Numbers()).notify("rev_1", ("dlv_1_a", "dlv_1_b"), ticket=7)
-    assert await queued(redis) == {"rev_1:notify:7": (NOTIFY, [["dlv_1_a", "dlv_1_b"]], {})}
+    await Queue(redis, Numbers()).notify("rev_1", ("dlv_1_a", "dlv_1_b"), now_ms=7)
+    [(_, job)] = (await queued(redis)).items()
+    assert job == (NOTIFY, [["dlv_1_a", "dlv_1_b"]], {})
 
 
-async def test_the_same_hint_twice_is_one_job_and_another_ticket_is_another(redis: ArqRedis) -> None:
+async def test_the_same_hint_within_a_minute_is_one_job_and_later_another(redis: ArqRedis) -> None:
     queue = Queue(redis, Numbers())
-    for ticket in (1, 1, 2):
-        await queue.revoke("rev_1", ticket=ticket)
-        await queue.notify("rev_1", ["dlv_1_a"], ticket=ticket)
-    assert set(await queued(redis)) == {"rev_1:1", "rev_1:2", "rev_1:notify:1", "rev_1:notify:2"}
+    for now_ms in (0, 59_999, 60_000):
+        await queue.revoke("rev_1", now_ms=now_ms)
+        await queue.notify("rev_1", ["dlv_1_a"], now_ms=now_ms)
+        await queue.notify("rev_1", ["dlv_1_b"], now_ms=now_ms)
+    assert len(await queued(redis)) == 6
+    assert {"rev_1:0", "rev_1:1"} < set(await queued(redis))
+
+
+async def test_how_long_the_job_that_waits_longest_has_waited_is_known(redis: ArqRedis) -> None:
+    queue = Queue(redis, Numbers())
+    assert await queue.oldest_age_s() == 0
+    await queue.revoke("rev_1")
+    await redis.zincrby(QUEUE, -5000, "rev_1:0")
+    await queue.revoke("rev_2")
+    assert 5 <= await queue.oldest_age_s() < 60
 
 
 async def test_a_job_is_worth_running_for_a_while_only(redis: ArqRedis) -> None:
@@ -64,12 +77,13 @@ async def test_a_queue_that_cannot_be_reached_fails_nobody_and_is_counted() -> N
     numbers = Numbers()
     with listening() as heard:
         await Queue(away, numbers).revoke("rev_1")
-        await Queue(away, numbers).notify("rev_1", ["dlv_1_a"], ticket=7)
+        await Queue(away, numbers).notify("rev_1", ["dlv_1_a"], now_ms=7)
     await away.aclose(close_connection_pool=True)
 
+    notify_id = f"rev_1:{fingerprint('dlv_1_a')[:16]}:0"
     assert [(each["event"], each["job"], each["job_id"], each["error"]) for each in heard.lines] == [
         ("job.not_queued", "revoke", "rev_1:0", "ConnectionError"),
-        ("job.not_queued", "notify", "rev_1:notify:7", "ConnectionError"),
+        ("job.not_queued", "notify", notify_id, "ConnectionError"),
     ]
     assert "hunter2" not in repr(heard.lines)
     assert numbers.registry.get_sample_value("logoutd_enqueue_failures_total") == 2.0

@@ -40,10 +40,17 @@ async def test_a_token_of_ours_is_random_recognisable_and_shown_once(api: Api, i
         "issued_at": moment(api.clock.now_ms()),
         "expires_at": moment(api.clock.now_ms() + 60_000),
     }
-    another = (await api.post("/api/v2/refresh-tokens", body)).json()
+    another = (await api.post("/api/v2/refresh-tokens", {**body, "offline": True})).json()
     assert another["refresh_token"] != told["refresh_token"]
     assert another["scope"] is None
     assert another["expires_at"] == moment(api.clock.now_ms() + DEFAULT_LIFETIME_S * 1000)
+
+
+async def test_one_without_offline_access_says_that_it_ends_with_its_session(api: Api, idp: IdentityProvider) -> None:
+    body = await session_at_shop(api, idp)
+    session = (await api.get(f"/api/v2/sessions/{body['session_id']}")).json()
+    token = (await api.post("/api/v2/refresh-tokens", body)).json()
+    assert token["expires_at"] == session["expires_at"] < moment(api.clock.now_ms() + DEFAULT_LIFETIME_S * 1000)
 
 
 async def test_only_a_hash_of_it_is_in_redis(api: Api, idp: IdentityProvider) -> None:

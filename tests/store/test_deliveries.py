@@ -16,7 +16,7 @@ LEASE_MS = 20_000
 
 def owed(revocation_id: str, client_id: str) -> Delivery:
     return Delivery(
-        delivery_id=delivery_id_for(revocation_id, client_id, "ada", None),
+        delivery_id=delivery_id_for(revocation_id, "usr_ada", client_id, "ada", None),
         user_id=user_id("ada"),
         client_id=client_id,
         sub="ada",
@@ -150,7 +150,7 @@ async def test_the_same_outcome_again_counts_once(house: House) -> None:
     await claim(house, rid)
     lease_until_ms = house.clock.now_ms() + LEASE_MS
     answers = [await settle(house, closed(owing["crm"], "dead"), lease_until_ms=lease_until_ms) for _ in range(2)]
-    assert answers == [["notifying"], ["lost"]]
+    assert answers == [["notifying"], ["notifying"]]
     assert (await house.receipt(rid)).state == "notifying"
 
 

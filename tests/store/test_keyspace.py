@@ -64,7 +64,8 @@ async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(hou
     for key, left_ms in lifetimes_ms(redis_url).items():
         if not key.startswith(("arq:", "logoutd:queue")):
             name, _, lives = row_of(key)
-            assert (left_ms == -1) == lives.startswith(lasting), name
+            if "finished, then" not in lives:  # both may be: `test_redis_forgets_a_receipt_…`
+                assert (left_ms == -1) == lives.startswith(lasting), name
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from service.domain.session import Participant
 from service.domain.subject import SubjectIdentifier, iss_sub, parse_identifier, parse_subject
 from service.errors import CannotBeEnded
 from service.store import keyspace, people
-from service.store.people import EndedSession, Snapshot, Target, Told
+from service.store.people import EndedSession, Snapshot, Target, Told, participation_keys
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 
 ADA, BOB = user_id("ada"), user_id("bob")
@@ -49,7 +49,7 @@ async def forget(house: House, revocation_id: str, sessions: Sequence[EndedSessi
 
 
 async def tell(
-    house: House, *, sid: str | None = None, one_session: bool = False, client_id: str = "crm", sub: str = "crm|ada"
+    house: House, *, sid: str | None = None, session_id: str | None = None, client_id: str = "crm", sub: str = "crm|ada"
 ) -> None:
     await house.resources.people.forget_participation(
         [
@@ -59,7 +59,7 @@ async def tell(
                 client_id=client_id,
                 sub=sub,
                 sid=sid,
-                one_session=one_session,
+                session_id=session_id,
             )
         ]
     )
@@ -413,10 +413,31 @@ async def test_one_that_was_told_of_one_session_is_dropped_without_any_cut_off(h
     deleted, other = await house.sign_in("ada", "crm"), await house.sign_in("ada", "crm")
     await end(house, deleted, "rev_1")
 
-    await tell(house, sid=f"crm|{deleted}", one_session=True)
+    await tell(house, sid=f"crm|{deleted}", session_id=deleted)
 
     await cut(house, "rev_2")
     assert sids(await snapshot(house, "rev_2")) == {f"crm|{other}"}
+
+
+async def test_one_that_knows_a_newer_session_by_the_same_sid_is_told_of_that_too(house: House) -> None:
+    same = Participant(client_id="crm", sub="crm|ada", sid="the-one-sid")
+    deleted, _newer = await house.sign_in("ada", same), await house.sign_in("ada", same)
+    await end(house, deleted, "rev_1")
+    assert sids(await snapshot(house, "rev_1", session_id=deleted)) == {"the-one-sid"}
+
+    await tell(house, sid="the-one-sid", session_id=deleted)
+
+    await cut(house, "rev_2")
+    assert sids(await snapshot(house, "rev_2")) == {"the-one-sid"}
+
+
+async def test_one_that_knows_a_newer_session_by_the_same_sid_is_still_told_of_the_older(house: House) -> None:
+    same = Participant(client_id="crm", sub="crm|ada", sid="the-one-sid")
+    await house.sign_in("ada", same)
+    await cut(house, "rev_1")
+    await house.sign_in("ada", same)
+
+    assert sids(await snapshot(house, "rev_1")) == {"the-one-sid"}
 
 
 async def test_telling_of_an_unknown_revocation_drops_nothing(house: House) -> None:
@@ -431,8 +452,8 @@ async def test_the_number_of_dropped_entries_is_told(house: House) -> None:
     for _ in range(2):
         await house.sign_in("ada", "crm")
     await cut(house)
-    keys = [keyspace.participation(ADA), keyspace.participation_until(ADA), keyspace.cutoffs(ADA)]
-    arguments = ["rev_1", "0", "[]", '[["crm", "crm|ada"]]']
+    keys = [keyspace.cutoffs(ADA), *participation_keys(ADA)]
+    arguments = ["rev_1", "", '[["crm", "crm|ada", ""]]']
     assert await house.resources.record.script("forget_participation", keys, arguments) == 2
     assert await house.resources.record.script("forget_participation", keys, arguments) == 0
 

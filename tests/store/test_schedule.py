@@ -85,8 +85,9 @@ async def test_unfinished_revocations_are_found_by_age(house: House) -> None:
     schedule = house.resources.schedule
     second_ms = (await house.receipt(rids[1])).accepted_at_ms
 
-    assert await schedule.open_since(before_ms=second_ms, limit=10) == (rids[0], rids[1])
-    assert await schedule.open_since(before_ms=second_ms, limit=1) == (rids[0],)
+    assert await schedule.open_since(before_ms=second_ms, offset=0, limit=10) == (rids[0], rids[1])
+    assert await schedule.open_since(before_ms=second_ms, offset=0, limit=1) == (rids[0],)
+    assert await schedule.open_since(before_ms=second_ms, offset=1, limit=1) == (rids[1],)
     assert await schedule.opened_at(rids[1]) == second_ms
     assert await schedule.opened_at("rev_unknown") is None
 

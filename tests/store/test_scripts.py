@@ -95,7 +95,7 @@ async def live_through_it(house: House) -> None:
     rid = await house.revoke("ada")
     revocation, now_ms = await house.receipt(rid), house.clock.now_ms()
     found = await resources.people.snapshot([ada], rid, now_ms=now_ms, session_id=None)
-    delivery_id = delivery_id_for(rid, "crm", "crm|ada", None)
+    delivery_id = delivery_id_for(rid, "usr_ada", "crm", "crm|ada", None)
     owed = Delivery(delivery_id=delivery_id, user_id=ada, client_id="crm", sub="crm|ada", sid=None)
     await resources.revocations.plan(
         revocation, [owed], sessions_ended=1, refresh_tokens_revoked=1, now_ms=now_ms, lease_until_ms=now_ms
@@ -105,7 +105,7 @@ async def live_through_it(house: House) -> None:
     await resources.deliveries.claim(rid, now_ms=now_ms, lease_until_ms=lease_until_ms)
     settlement = Settlement(delivery=replace(owed, state="delivered"), lease_until_ms=lease_until_ms)
     await resources.deliveries.settle([settlement], now_ms=now_ms)
-    told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, one_session=False)
+    told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, session_id=None)
     await resources.people.forget_participation([told])
     await resources.schedule.claim(now_ms=lease_until_ms, hidden_until_ms=lease_until_ms + 20_000, limit=10)
 

@@ -73,7 +73,7 @@ async def lasting(lasting_redis: EmbeddedRedis, tmp_path: Path) -> AsyncIterator
 def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
     """One call of every method of every store, by name."""
     r, now_ms = house.resources, house.clock.now_ms()
-    told = Told(user_id=ADA, revocation_id=rid, client_id="crm", sub="ada", sid=None, one_session=False)
+    told = Told(user_id=ADA, revocation_id=rid, client_id="crm", sub="ada", sid=None, session_id=None)
     ended = EndedSession(session_id="ses_1", active=True, token_hashes=("hash",), live_tokens=1)
     connection, revocation = house.connection(), house.request("ada", revocation_id=rid)
     application = Application(client_id="crm", client_secret_hash="", created_at_ms=now_ms, updated_at_ms=now_ms)
@@ -106,7 +106,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "sessions.of_person": lambda: r.sessions.of_person(ADA, offset=0, limit=10),
         "sessions.require_later_sign_in": lambda: r.sessions.require_later_sign_in(ADA, 4_000_000_000),
         "sessions.count_of_person": lambda: r.sessions.count_of_person(ADA),
-        "refresh_tokens.issue": lambda: r.refresh_tokens.issue("secret", TOKEN, now_ms=now_ms),
+        "refresh_tokens.issue": lambda: r.refresh_tokens.issue("secret", TOKEN, sid="ada", now_ms=now_ms),
         "refresh_tokens.find_active": lambda: r.refresh_tokens.find_active("secret", now_ms=now_ms),
         "replays.bind": lambda: r.replays.bind(CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000),
         "replays.remember_unknown": lambda: r.replays.remember_unknown(
@@ -129,7 +129,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "schedule.done": lambda: r.schedule.done(["a"]),
         "schedule.settle": lambda: r.schedule.settle(finished=["a"], done=["b"], due={"c": now_ms}),
         "schedule.claim": lambda: r.schedule.claim(now_ms=now_ms, hidden_until_ms=now_ms, limit=1),
-        "schedule.open_since": lambda: r.schedule.open_since(before_ms=now_ms, limit=1),
+        "schedule.open_since": lambda: r.schedule.open_since(before_ms=now_ms, offset=0, limit=1),
         "schedule.opened_at": lambda: r.schedule.opened_at(rid),
         "schedule.backlog": r.schedule.backlog,
         "statistics.count": lambda: r.statistics.count(deliveries=["dead"], attempts=[], told_s=[]),
@@ -192,4 +192,4 @@ async def test_nobody_joins_or_is_issued_anything_that_was_revoked_while_they_lo
     with pytest.raises(NotFound):
         await lasting.resources.sessions.join(session, participant, now_ms=lasting.clock.now_ms())
     with pytest.raises(NotFound):
-        await lasting.resources.refresh_tokens.issue("secret", TOKEN, now_ms=lasting.clock.now_ms())
+        await lasting.resources.refresh_tokens.issue("secret", TOKEN, sid="ada", now_ms=lasting.clock.now_ms())

@@ -151,7 +151,8 @@ class House:
             issued_at_ms=now_ms,
             expires_at_ms=now_ms + round(lasts_s * 1000),
         )
-        await self.resources.refresh_tokens.issue(secret, token, now_ms=now_ms)
+        sids = {each.client_id: each.sid for each in session.participants}
+        await self.resources.refresh_tokens.issue(secret, token, sid=sids.get(client_id, ""), now_ms=now_ms)
         return secret
 
     async def session_honoured(self, session_id: str) -> bool:

@@ -25,7 +25,7 @@ async def leased(house: House, *clients: str) -> tuple[Revocation, list[Delivery
     rid = await house.record_only(house.request("ada"))
     owed = [
         Delivery(
-            delivery_id=delivery_id_for(rid, each, "ada", None),
+            delivery_id=delivery_id_for(rid, "usr_ada", each, "ada", None),
             user_id=user_id("ada"),
             client_id=each,
             sub="ada",

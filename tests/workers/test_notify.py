@@ -50,7 +50,7 @@ async def accept(house: House, *clients: str) -> str:
 def planned(rid: str, client_id: str) -> Delivery:
     """What a revocation of Ada owes to a client, before any attempt."""
     return Delivery(
-        delivery_id=delivery_id_for(rid, client_id, f"{client_id}|ada", None),
+        delivery_id=delivery_id_for(rid, "usr_ada", client_id, f"{client_id}|ada", None),
         user_id=user_id("ada"),
         client_id=client_id,
         sub=f"{client_id}|ada",
@@ -174,6 +174,21 @@ async def test_whoever_has_been_told_is_not_told_again_of_the_same_sessions(hous
         third = await accept(house)
         await house.work_off(third)
     assert len(app.requests) == 2
+
+
+async def test_whoever_took_part_in_a_newer_sign_in_before_it_was_told_is_told_again(house: House) -> None:
+    async with stranger(then(answer(503), answer(200))) as app:
+        await house.application("crm", app.url())
+        first = await accept(house)
+        await house.work_off(first)
+        await house.sign_in("ada", "crm")
+        await turn_to_next(house, first)
+        await attempt_again(house, first)
+        assert (await house.delivery(first)).state == "delivered"
+
+        second = await house.revoke("ada")
+        await house.work_off(second)
+    assert (await house.delivery(second)).state == "delivered"
 
 
 async def test_whoever_refused_is_told_again_by_the_next_revocation(house: House) -> None:

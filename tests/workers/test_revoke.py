@@ -115,7 +115,7 @@ def test_the_same_plan_again_has_the_same_ids_whatever_the_order() -> None:
         [each.delivery_id for each in plan_deliveries(REVOCATION, ADA, order, {})] for order in (targets, targets[::-1])
     )
     assert first == again
-    assert first[0] == delivery_id_for("rev_abc", "crm", "ada", None)
+    assert first[0] == delivery_id_for("rev_abc", ADA, "crm", "ada", None)
 
 
 # The whole of it
@@ -166,6 +166,14 @@ async def test_an_application_is_told_long_after_the_session_has_expired(house: 
         receipt = await house.work_off(rid)
     assert (receipt.state, receipt.sessions_ended) == ("completed", 0)
     assert (await house.delivery(rid)).state == "delivered"
+
+
+async def test_what_expired_before_anybody_came_to_it_was_ended_all_the_same(house: House) -> None:
+    await house.issue(await house.sign_in("ada", "gone", lasts_s=60), "gone", lasts_s=60)
+    rid = await house.revoke("ada")
+    house.clock.advance(60)
+    receipt = await house.work_off(rid)
+    assert (receipt.sessions_ended, receipt.refresh_tokens_revoked) == (1, 1)
 
 
 async def test_one_session_that_ends_is_told_to_its_own_applications_by_sid(house: House) -> None:
@@ -333,7 +341,7 @@ async def test_a_plan_whose_maker_died_goes_on_by_its_own_entries(house: House) 
         rid = await house.revoke("ada")
         revocation = await house.receipt(rid)
         owed = Delivery(
-            delivery_id=delivery_id_for(rid, "crm", "crm|ada", None),
+            delivery_id=delivery_id_for(rid, ADA, "crm", "crm|ada", None),
             user_id=ADA,
             client_id="crm",
             sub="crm|ada",

@@ -146,6 +146,9 @@ async def test_when_redis_was_away_it_goes_on_by_itself(lasting: House, lasting_
             lasting_redis.start()
 
             rid = await lasting.revoke("ada")
+            lasting.clock.advance(
+                LOOK_AFTER_MS / 1000
+            )  # should its job have been lost: that is what the sweeper is for
             await heard.wait_for("delivery.attempted")
             assert {each["level"] for each in heard.of("worker.queue_lost")} == {"warning"}
     assert (await lasting.receipt(rid)).state == "completed"
@@ -163,6 +166,7 @@ async def test_what_was_queued_before_redis_was_killed_is_done_after(
         async with working(lasting) as (heard, _, _):
             await heard.wait_for("worker.queue_lost")
             lasting_redis.start()
+            lasting.clock.advance(LOOK_AFTER_MS / 1000)
             await heard.wait_for("delivery.attempted")
     assert (await lasting.receipt(rid)).state == "completed"
     assert len(app.requests) == 1

@@ -1,11 +1,11 @@
 -- Take deliveries in hand: each is one worker's until its lease ends.
 -- KEYS  deliveries, leases
--- ARGV  now_ms, lease_until_ms, keep_until_ms, delivery_id, … (none: all of the revocation's)
+-- ARGV  now_ms, lease_until_ms, delivery_id, … (none: all of the revocation's)
 -- Returns {json, …} of those that are open, due and not in another's hands
 local deliveries, leases = KEYS[1], KEYS[2]
 local now = tonumber(ARGV[1])
 local wanted, claimed = {}, {}
-for i = 4, #ARGV do table.insert(wanted, ARGV[i]) end
+for i = 3, #ARGV do table.insert(wanted, ARGV[i]) end
 if #wanted == 0 then wanted = redis.call('HKEYS', deliveries) end
 for _, id in ipairs(wanted) do
   local raw = redis.call('HGET', deliveries, id)
@@ -19,5 +19,4 @@ for _, id in ipairs(wanted) do
     end
   end
 end
-redis.call('PEXPIREAT', leases, ARGV[3])
 return claimed

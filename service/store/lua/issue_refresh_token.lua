@@ -1,8 +1,10 @@
 -- A refresh token for an application that is in an active session. It inherits the session's stamp.
--- KEYS  person, sessions, session, session clients, session tokens, token
--- ARGV  now_ms, client_id, token hash, session_id, keep_until_ms, json {token field = value}
+-- KEYS  person, sessions, session, session clients, session tokens, token, participation, its untils,
+--       its counts
+-- ARGV  now_ms, client_id, token hash, session_id, keep_until_ms, json {token field = value},
+--       participation field, participation_until_ms
 -- Returns 'issued' | 'inactive' | 'not_in_session' | 'exists'
-local person, sessions, session, clients, tokens, token = unpack(KEYS)
+local person, sessions, session, clients, tokens, token, participation = unpack(KEYS)
 local now, keep_until = tonumber(ARGV[1]), tonumber(ARGV[5])
 local fields = fields_of(session)
 if not session_is_active(fields_of(person), fields, now) then return 'inactive' end
@@ -20,4 +22,11 @@ local keep = math.max(keep_until, tonumber(fields.keep_until_ms))
 redis.call('HSET', session, 'keep_until_ms', whole(keep))
 for _, key in ipairs({session, clients, tokens}) do redis.call('PEXPIREAT', key, whole(keep)) end
 redis.call('ZADD', sessions, whole(keep), ARGV[4])
+-- And the application is told for as long as it can hold something: an offline token outlives the session.
+local until_ms, raw = tonumber(ARGV[8]), redis.call('HGET', participation, ARGV[7])
+local entry = raw and cjson.decode(raw) or {sub = cjson.decode(client).sub, session_id = ARGV[4], until_ms = 0}
+if until_ms > entry.until_ms then
+  entry.until_ms, entry.stamp = until_ms, tonumber(fields.stamp)
+  remember({unpack(KEYS, 7)}, ARGV[7], entry, now)
+end
 return 'issued'

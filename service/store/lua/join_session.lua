@@ -1,8 +1,8 @@
 -- Another application joins a session that is honoured.
--- KEYS  person, participation, participation untils, session, session clients
+-- KEYS  person, session, session clients, participation, its untils, its counts
 -- ARGV  now_ms, client_id, participation field, client json, participation json
 -- Returns 'joined' | 'inactive' | the json it joined with before, when that differs
-local person, participation, untils, session, clients = unpack(KEYS)
+local person, session, clients = unpack(KEYS)
 local now = tonumber(ARGV[1])
 local fields = fields_of(session)
 if not session_is_active(fields_of(person), fields, now) then return 'inactive' end
@@ -12,5 +12,5 @@ local entry = cjson.decode(ARGV[5])
 entry.stamp = tonumber(fields.stamp)
 redis.call('HSET', clients, ARGV[2], ARGV[4])
 redis.call('PEXPIREAT', clients, fields.keep_until_ms)
-remember(participation, untils, ARGV[3], entry, now)
+remember({unpack(KEYS, 4)}, ARGV[3], entry, now)
 return 'joined'

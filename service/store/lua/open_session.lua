@@ -1,10 +1,11 @@
 -- A sign-in: register the person, refuse what began before their last revocation, give the session its stamp.
--- KEYS  person, identifiers, sessions, participation, participation untils, session, session clients
+-- KEYS  person, identifiers, sessions, session, session clients, participation, its untils, its counts
 -- ARGV  now_ms, auth_time_ms or '', session_id, expires_at_ms, keep_until_ms,
 --       json {connection_id, iss, sub}, json {identifier, …}, json {session field = value},
 --       json {{client_id, participation field, client json, participation json}, …}
 -- Returns 'opened' | 'reauthenticate'
-local person, identifiers, sessions, participation, untils, session, clients = unpack(KEYS)
+local person, identifiers, sessions, session, clients = unpack(KEYS)
+local participation = {unpack(KEYS, 6)}
 local now, auth_time, id = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local expires_at, keep_until = ARGV[4], ARGV[5]
 -- The same sign-in sent again after a lost reply.
@@ -29,7 +30,7 @@ for _, each in ipairs(cjson.decode(ARGV[9])) do
   local entry = cjson.decode(each[4])
   entry.stamp = stamp
   redis.call('HSET', clients, each[1], each[3])
-  remember(participation, untils, each[2], entry, now)
+  remember(participation, each[2], entry, now)
 end
 redis.call('PEXPIREAT', clients, keep_until)
 return 'opened'

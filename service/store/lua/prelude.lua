@@ -12,31 +12,37 @@ local function fields_of(key)
   return fields
 end
 
--- Most entries remembered of what applications may hold of one person. Whoever signs in more often than this within the
--- time an entry lives is a machine. Then an application's next entry takes the place of its own oldest: never of another's,
--- which would no longer be told.
+-- Most entries remembered of what one application may hold of one person. Whoever signs in to it more often than this
+-- within the time an entry lives is a machine; the next entry then takes the place of its oldest, never of another's.
 local MOST_PARTICIPATION = 1000
 
--- Remember an application's part in a session until a moment; forget what is past its time. A few at a time: no sign-in
+-- `keys`: the person's participation, participation-until and participation-counts.
+local function forget_entry(keys, field)
+  redis.call('ZREM', keys[2], field)
+  if redis.call('HDEL', keys[1], field) == 0 then return 0 end
+  redis.call('HINCRBY', keys[3], cjson.decode(field)[1], -1)
+  return 1
+end
+
+-- Remember an application's part in a session until a moment; forget what is past its time, a few at a time: no sign-in
 -- pays for more than it adds.
-local function remember(participation, untils, field, entry, now)
-  redis.call('HSET', participation, field, cjson.encode(entry))
+local function remember(keys, field, entry, now)
+  local participation, untils, counts = unpack(keys)
+  local client = cjson.decode(field)[1]
+  local is_new = redis.call('HSET', participation, field, cjson.encode(entry)) == 1
   redis.call('ZADD', untils, whole(entry.until_ms), field)
-  local stale = redis.call('ZRANGEBYSCORE', untils, '-inf', whole(now), 'LIMIT', 0, 4)
-  if #stale == 0 and redis.call('ZCARD', untils) > MOST_PARTICIPATION then
-    local client = cjson.decode(field)[1]
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', untils, '-inf', whole(now), 'LIMIT', 0, 4)) do
+    forget_entry(keys, old)
+  end
+  if is_new and redis.call('HINCRBY', counts, client, 1) > MOST_PARTICIPATION then
     for _, old in ipairs(redis.call('ZRANGE', untils, 0, -1)) do
       if old ~= field and cjson.decode(old)[1] == client then
-        stale = {old}
+        forget_entry(keys, old)
         break
       end
     end
   end
-  for _, old in ipairs(stale) do
-    redis.call('HDEL', participation, old)
-    redis.call('ZREM', untils, old)
-  end
-  for _, key in ipairs({participation, untils}) do
+  for _, key in ipairs(keys) do
     if redis.call('PTTL', key) < entry.until_ms - now then redis.call('PEXPIREAT', key, whole(entry.until_ms)) end
   end
 end
