@@ -113,6 +113,9 @@ class Notifier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    def close(self) -> None:
+        """Let go of the threads. Nothing may be attempted after this."""
         self._signers.shutdown(wait=False)
 
     async def _see_to(

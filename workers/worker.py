@@ -52,6 +52,9 @@ LONGEST_PAUSE_S: Final = 5.0
 CANCEL_AGAIN_S: Final = 0.1
 """Pause between two requests to a background task to end, in seconds."""
 
+SETTLE_S: Final = 0.1
+"""How long a look at the queue may take that had begun when the worker was told to stop, in seconds."""
+
 GRACE_S: Final = 12.0
 """How long jobs and attempts under way may take after SIGTERM, in seconds: an attempt has five."""
 
@@ -117,6 +120,8 @@ class WorkerProcess:
         await self._finish_jobs()
         await self.notifier.drain(GRACE_S)
         await _end(background)
+        # Only now is there nobody left who could ask for a signature.
+        self.notifier.close()
         try:
             await self._resources.heartbeats.stop(worker_name())
         except Unavailable as error:
@@ -186,6 +191,8 @@ class WorkerProcess:
         if self._arq is None:
             return
         self._arq.allow_pick_jobs = False
+        # A look at the queue that had begun may still start jobs.
+        await asyncio.sleep(SETTLE_S)
         if self._arq.tasks:
             await asyncio.wait(list(self._arq.tasks.values()), timeout=GRACE_S)
 

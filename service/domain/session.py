@@ -44,9 +44,7 @@ class Session:
     upstream_sid: str | None
     auth_time_s: int | None
     participants: tuple[Participant, ...] = field(default_factory=tuple)
-    cut_off: bool = False
-    """A revocation covers it: it is not honoured, though its clock were set back to before it expired."""
 
     def active(self, now_ms: int) -> bool:
         """Whether it is honoured at `now_ms`."""
-        return not self.cut_off and self.ended_at_ms is None and now_ms < self.expires_at_ms
+        return self.ended_at_ms is None and now_ms < self.expires_at_ms

@@ -151,7 +151,6 @@ def _session(session_id: str, user_id: str, answer: list[list[str]]) -> Session 
         created_at_ms=int(facts["created_at_ms"]),
         expires_at_ms=int(facts["expires_at_ms"]),
         ended_at_ms=int(facts["ended_at_ms"]) if "ended_at_ms" in facts else None,
-        cut_off="cut_off" in facts,
         upstream_sid=facts.get("upstream_sid"),
         auth_time_s=int(facts["auth_time"]) if "auth_time" in facts else None,
         participants=tuple(

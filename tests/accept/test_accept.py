@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 
+from service import jobs
 from service.accept import LOOK_AFTER_MS
 from service.errors import Unavailable
 from service.jobs import QUEUE
@@ -15,6 +18,7 @@ from tests.support.breaks import Moment, redis_away
 from tests.support.contents import contents
 from tests.support.heard import listening
 from tests.support.house import CONNECTION, House, open_house, user_id
+from tests.support.redis_server import start_redis
 
 
 async def queued(house: House) -> list[str]:
@@ -212,6 +216,25 @@ async def test_without_the_queue_it_is_in_force_and_left_to_the_sweeper(redis_ur
         line = heard.one("job.not_queued")
         assert (line["level"], line["job"], line["job_id"]) == ("warning", "revoke", f"{rid}:0")
         assert house.resources.numbers.registry.get_sample_value("logoutd_enqueue_failures_total") == 1.0
+
+
+async def test_a_queue_that_does_not_answer_keeps_nobody_waiting(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "HINT_TIMEOUT_S", 0.05)
+    with start_redis(tmp_path / "queue") as hung:
+        async with open_house(redis_url, tmp_path, queue_url=hung.url) as house:
+            session = await house.sign_in("ada", "crm")
+            os.kill(hung.pid, signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(1):
+                    with listening() as heard:
+                        rid = await house.revoke("ada")
+            finally:
+                os.kill(hung.pid, signal.SIGCONT)
+            assert not await house.session_honoured(session)
+            assert rid in await house.due()
+            assert heard.one("job.not_queued")["error"] == "TimeoutError"
 
 
 async def test_the_job_carries_an_id_alone_as_json(house: House, redis_url: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from service.domain.delivery import Attempt, Delivery
 from service.domain.identifiers import delivery_id_for
+from service.store import keyspace
 from service.store.deliveries import Settlement
 from tests.support.house import House, user_id
 
@@ -197,6 +198,14 @@ async def test_many_outcomes_are_written_at_once_each_for_its_own_revocation(hou
 
     assert states == ["notifying", "incomplete", "completed"]
     assert await settle(house, lease_until_ms=0) == []
+
+
+async def test_what_a_receipt_owed_that_has_expired_is_not_written_down(house: House) -> None:
+    rid, owing = await planned(house, "crm")
+    await claim(house, rid)
+    await house.resources.record.run("DEL", keyspace.revocation(rid))
+    lease_until_ms = house.clock.now_ms() + LEASE_MS
+    assert await settle(house, closed(owing["crm"], "delivered"), lease_until_ms=lease_until_ms) == ["lost"]
 
 
 async def test_settling_at_the_same_time_closes_the_revocation_once(house: House) -> None:

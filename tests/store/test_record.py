@@ -116,6 +116,27 @@ async def test_a_redis_that_hangs_is_unavailable_in_time_and_good_again_when_it_
     await client.aclose(close_connection_pool=True)
 
 
+async def test_no_call_takes_longer_than_a_caller_waits_whatever_its_retries_do(
+    redis_server: EmbeddedRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "CALL_TIMEOUT_S", 0.05)
+    client = Redis(connection_pool=open_pool(redis_url, decode=True))
+    record = Record(client)
+    await record.run("SET", "a", "1")
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(record_module.SOCKET_TIMEOUT_S / 2):
+            for call in (record.run("GET", "a"), record.script(cut_off().name, cut_off().keys, ARGUMENTS)):
+                with pytest.raises(Unavailable, match="TimeoutError"):
+                    await call
+            with pytest.raises(Unavailable, match="TimeoutError"):
+                await record.pipeline([("GET", "a"), cut_off()])
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    assert await record.run("GET", "a") == "1"
+    await client.aclose(close_connection_pool=True)
+
+
 async def test_more_calls_than_connections_wait_for_one_instead_of_failing(redis_url: str) -> None:
     client = Redis(connection_pool=open_pool(redis_url, decode=True, size=2))
     record = Record(client)

@@ -245,6 +245,17 @@ async def test_a_session_cut_off_reads_as_ended_from_that_moment_before_anything
     ]
 
 
+async def test_a_session_that_had_expired_when_it_was_cut_off_stays_dead_when_the_clock_is_set_back(
+    house: House,
+) -> None:
+    session = await house.sign_in(lasts_s=60)
+    house.clock.advance(60)
+    await house.sign_in()  # its stamp, and with it the cut-off, will be ahead of the clock
+    house.clock.advance(-30)
+    await cut(house)
+    assert not await house.session_honoured(session)
+
+
 async def test_an_expired_session_has_not_ended(house: House) -> None:
     session = await house.sign_in()
     house.clock.advance(HOUR_S)

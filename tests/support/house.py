@@ -267,6 +267,7 @@ async def open_house(
             patch.setenv("SSL_CERT_DIR", os.devnull)
             resources = await stack.enter_async_context(open_resources(settings, clock=clock))
         worker = WorkerProcess(resources)
+        stack.callback(worker.notifier.close)
         stack.push_async_callback(worker.notifier.drain, 0)
         yield House(resources=resources, clock=clock, worker=worker)
 

@@ -10,21 +10,32 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from joserfc.jwk import ECKey
 
 from service.domain.delivery import MAX_ATTEMPTS_SHOWN, Attempt, Delivery
 from service.domain.identifiers import delivery_id_for
 from service.keys.algorithms import verify_with
+from service.keys.ring import KeyRing
 from service.store.deliveries import Settlement
 from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
 from tests.support.house import ISSUER, House, open_house, user_id
-from tests.support.strangers import Behaviour, Request, answer, closed_port, say_and_hold, stranger, wait_then
+from tests.support.strangers import (
+    Behaviour,
+    Request,
+    answer,
+    closed_port,
+    hang_up,
+    say_and_hold,
+    stranger,
+    wait_then,
+)
 from tests.support.tokens import private_key
 from workers import notify
 from workers import slots as slots_module
 from workers.backoff import WINDOW_S
 from workers.notify import JOB_PATIENCE_S, LEASE_MS, LEASED_AGAIN_MS, PUT_OFF_MS
-from workers.slots import PER_CLIENT
+from workers.slots import PER_CLIENT, PER_SUSPECT
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 
@@ -464,6 +475,63 @@ async def test_an_application_without_a_free_slot_is_put_off_without_being_asked
     delivered = await house.delivery(rid)
     assert (delivered.state, delivered.attempt_count) == ("delivered", 1)
     assert (await house.resources.statistics.totals()).attempts == {"2xx": 1}
+
+
+async def test_one_that_is_busy_again_and_again_is_put_off_for_longer_and_longer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots_module, "PATIENCE_S", 0.001)
+    waits_ms = []
+    async with stranger(then(answer(503), answer(200))) as app, AsyncExitStack() as stack:
+        await house.application("crm", app.url())
+        for _ in range(PER_CLIENT):
+            await stack.enter_async_context(house.worker.notifier.slots.of("crm"))
+        rid = await accept(house)
+        await house.work_off(rid)
+        for _ in range(7):
+            waits_ms.append(1000 * await turn_to_next(house, rid))
+            await attempt_again(house, rid)
+        await stack.aclose()
+        await turn_to_next(house, rid)
+        await attempt_again(house, rid)
+        tried = await house.delivery(rid)
+
+    for wait_ms, least_ms in zip(waits_ms, (1000, 2000, 4000, 8000, 16_000, 30_000, 30_000), strict=True):
+        assert least_ms <= wait_ms <= 2 * least_ms
+    assert (tried.state, tried.attempt_count, tried.put_off_count) == ("retrying", 1, 0)
+
+
+async def test_one_that_does_not_answer_is_asked_by_few_at_a_time_until_it_does(house: House) -> None:
+    async with stranger(then(hang_up, answer(200))) as app:
+        await house.application("crm", app.url(), session_required=True)
+        first = await accept(house)
+        await house.work_off(first)
+        assert (await house.delivery(first)).state == "retrying"
+        for _ in range(PER_SUSPECT + 3):
+            await house.sign_in("ada", "crm")
+        second = await house.revoke("ada")
+        await house.work_off(second)
+        asked = [each for each in await house.deliveries(second) if each.attempt_count]
+        assert len(asked) == PER_SUSPECT
+
+        house.clock.advance(2 * PUT_OFF_MS / 1000)
+        await attempt_again(house, second)
+    assert (await house.receipt(second)).state == "completed"
+
+
+async def test_a_fault_of_ours_is_an_attempt_like_any_other_and_ends_some_day(house: House) -> None:
+    public = ECKey.import_key(private_key("ES256", 100).as_dict(private=False))
+    house.worker.notifier.key_ring = KeyRing((("ES256", public),))  # cannot sign
+    async with stranger(answer()) as app:
+        await house.application("crm", app.url())
+        rid = await accept(house)
+        with listening() as heard:
+            await house.work_off(rid)
+    delivery = await house.delivery(rid)
+    assert (delivery.state, delivery.attempt_count) == ("retrying", 1)
+    assert (delivery.attempts[0].status, delivery.attempts[0].error) == (None, "internal_error")
+    assert heard.one("delivery.attempt_fault")["delivery_id"] == delivery.delivery_id
+    assert app.connections == 0
 
 
 async def test_with_too_many_attempts_under_way_the_next_job_waits(

@@ -175,6 +175,17 @@ async def test_an_unfinished_revocation_is_found_even_when_the_due_index_was_del
     assert (await house.receipt(new)).state == "accepted"
 
 
+async def test_more_unfinished_revocations_than_a_batch_are_all_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    rids = {await house.record_only(house.request("ada")) for _ in range(5)}
+    house.clock.advance(HEAL_AFTER_MS / 1000)
+    await house.resources.record.run("DEL", keyspace.DUE)
+    await house.worker.sweeper.tidy()
+    assert set(await house.due()) == rids
+
+
 async def test_tidying_hastens_nothing_that_has_its_time(house: House) -> None:
     rid = await house.record_only(house.request("ada"))
     house.clock.advance(HEAL_AFTER_MS / 1000)
