@@ -22,7 +22,7 @@ from service.store.applications import Applications
 from service.store.deliveries import Deliveries
 from service.store.schedule import Schedule
 from service.telemetry import get_logger
-from workers.backoff import next_attempt_ms
+from workers.backoff import WINDOW_S, next_attempt_ms
 from workers.ledger import Entry, Ledger
 from workers.logout_token import mint_logout_token
 from workers.outbound import Outcome, post_logout_token
@@ -122,7 +122,7 @@ class Notifier:
         self, delivery: Delivery, application: Application | None, revocation: Revocation, lease_until_ms: int
     ) -> None:
         try:
-            tried = await self._try(delivery, application)
+            tried = await self._try(delivery, application, revocation)
             entry = Entry(revocation=revocation, before=delivery, after=tried, lease_until_ms=lease_until_ms)
             self._tell(entry, recorded=await self.ledger.write(entry))
         except Unavailable as error:
@@ -131,7 +131,7 @@ class Notifier:
         except Exception:  # a fault in one delivery must not end the task group of a worker
             log.exception("delivery.fault", delivery_id=delivery.delivery_id)
 
-    async def _try(self, delivery: Delivery, application: Application | None) -> Delivery:
+    async def _try(self, delivery: Delivery, application: Application | None, revocation: Revocation) -> Delivery:
         """The delivery after one attempt, or after finding that there is nobody to attempt."""
         if application is None:
             return replace(delivery, state="skipped", reason="client_deleted", next_attempt_at_ms=None)
@@ -143,6 +143,9 @@ class Notifier:
                 outcome = await self._attempt(delivery, application, application.backchannel_logout_uri)
                 self.slots.report(delivery.client_id, answered=outcome.status is not None)
         except NoSlotError:
+            if self.clock.now_ms() - revocation.accepted_at_ms > WINDOW_S * 1000:
+                # Its turn never came: that ends like turns that came to nothing.
+                return replace(delivery, state="dead", reason="gave_up", next_attempt_at_ms=None)
             # Later and later: its application has more waiting than it takes, and others are not to wait for our asking.
             pause_ms = min(PUT_OFF_MS * 2**delivery.put_off_count, LONGEST_PUT_OFF_MS) * (1 + random.random())  # noqa: S311
             return replace(

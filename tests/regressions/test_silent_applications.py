@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.support.house import DAY_S, House
 from workers.slots import PER_CLIENT, PER_SUSPECT, NoSlotError, Slots
 
 
@@ -30,3 +31,24 @@ async def test_one_that_answers_again_has_its_whole_share_again() -> None:
     async with AsyncExitStack() as held:
         for _ in range(PER_CLIENT):
             await held.enter_async_context(slots.of("crm"))
+
+
+async def test_one_whose_turn_never_comes_is_given_up_after_a_day(house: House) -> None:
+    await house.application("silent", "http://127.0.0.1:9/logout")
+    await house.sign_in("ada", "silent")
+    slots = house.worker.notifier.slots
+    slots.report("silent", answered=False)
+    async with AsyncExitStack() as held:
+        for _ in range(PER_SUSPECT):
+            await held.enter_async_context(slots.of("silent"))
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+        put_off = await house.delivery(rid)
+        assert (put_off.state, put_off.attempt_count, put_off.put_off_count) == ("pending", 0, 1)
+
+        house.clock.advance(DAY_S + 1)
+        await house.worker.notifier.deliver(await house.receipt(rid))
+
+    given_up = await house.delivery(rid)
+    assert (given_up.state, given_up.reason, given_up.attempt_count) == ("dead", "gave_up", 0)
+    assert (await house.receipt(rid)).state == "incomplete"
