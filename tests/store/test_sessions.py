@@ -254,6 +254,7 @@ async def test_a_session_that_had_expired_when_it_was_cut_off_stays_dead_when_th
     house.clock.advance(-30)
     await cut(house)
     assert not await house.session_honoured(session)
+    assert (await house.session(session)).ended_at_ms == house.clock.now_ms() + 30_000  # when it would have expired
 
 
 async def test_an_expired_session_has_not_ended(house: House) -> None:

@@ -1,5 +1,6 @@
 """The house opened inside a test: the real Redis, real outbound calls, keys of its own, and a clock turned by hand."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -42,6 +43,9 @@ HOUR_S: Final = 3600
 
 DAY_S: Final = 86_400
 """A day, in seconds."""
+
+PATIENCE_S: Final = 10.0
+"""How long attempts are waited for, in seconds: twice as long as one may take."""
 
 
 def user_id(name: str, connection_id: str = CONNECTION) -> str:
@@ -203,13 +207,24 @@ class House:
         return request.revocation_id
 
     async def work_off(self, revocation_id: str) -> Revocation:
-        """Do what the job of this revocation does; its receipt afterwards."""
-        await self.worker.revoker.revoke(revocation_id)
+        """Do what the job of this revocation does, and wait for every attempt it began; the receipt afterwards."""
+        await self.begin_to_work_off(revocation_id)
+        await self.attempts_end()
         return await self.receipt(revocation_id)
 
+    async def begin_to_work_off(self, revocation_id: str) -> None:
+        """Do what the job of this revocation does: it does not wait for applications that are slow."""
+        await self.worker.revoker.revoke(revocation_id)
+
+    async def attempts_end(self) -> None:
+        """Wait for the attempts that are under way."""
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*self.worker.notifier._running)
+
     async def run_queue(self) -> None:
-        """Run the jobs on the queue until it is empty, as arq runs them."""
+        """Run the jobs on the queue until it is empty, as arq runs them, and wait for every attempt they began."""
         await self.worker.create_arq_worker(burst=True).async_run()
+        await self.attempts_end()
 
     async def receipt(self, revocation_id: str) -> Revocation:
         """A revocation's head."""

@@ -69,16 +69,16 @@ def planned(rid: str, client_id: str) -> Delivery:
     )
 
 
-async def attempt_again(house: House, rid: str) -> None:
+async def look_again(house: House, rid: str) -> None:
     """What the sweeper has done when a delivery is due: the job of exactly this one."""
     for each in await house.deliveries(rid):
         await house.worker.notifier.deliver(await house.receipt(rid), [each.delivery_id])
 
 
-async def idle(house: House) -> None:
-    """Wait for the attempts that their jobs did not wait for."""
-    async with asyncio.timeout(10):
-        await asyncio.gather(*house.worker.notifier._running)
+async def attempt_again(house: House, rid: str) -> None:
+    """The same, and the end of what it began."""
+    await look_again(house, rid)
+    await house.attempts_end()
 
 
 async def turn_to_next(house: House, rid: str) -> float:
@@ -170,7 +170,7 @@ async def test_twenty_applications_are_told_at_the_same_time(house: House) -> No
             await house.application(each, apps.url(f"/{each}"))
         rid = await accept(house, *clients)
         await house.work_off(rid)
-        await idle(house)
+        await house.attempts_end()
     assert (await house.receipt(rid)).state == "completed"
 
 
@@ -381,12 +381,14 @@ async def test_an_application_that_never_answers_delays_nobody(house: House) -> 
         rid = await accept(house, "slow", "crm")
         began = asyncio.get_running_loop().time()
 
-        receipt = await house.work_off(rid)
+        with listening() as heard:
+            await house.begin_to_work_off(rid)
+            took_s = asyncio.get_running_loop().time() - began
+            await heard.wait_for("delivery.attempted")
 
-        took_s = asyncio.get_running_loop().time() - began
         states = {each.client_id: each.state for each in await house.deliveries(rid)}
         assert states == {"crm": "delivered", "slow": "pending"}
-        assert receipt.state == "notifying"
+        assert (await house.receipt(rid)).state == "notifying"
         assert JOB_PATIENCE_S <= took_s < 4  # an attempt has five seconds; the job did not wait for it
         await hanging.seen(1)
 
@@ -396,11 +398,11 @@ async def test_an_answer_that_comes_after_the_job_has_ended_is_written_down(hous
     async with stranger(wait_then(answering, answer())) as app:
         await house.application("crm", app.url())
         rid = await accept(house)
-        await house.work_off(rid)
+        await house.begin_to_work_off(rid)
         assert (await house.delivery(rid)).state == "pending"
 
         answering.set()
-        await idle(house)
+        await house.attempts_end()
 
     assert (await house.delivery(rid)).state == "delivered"
     assert (await house.receipt(rid)).state == "completed"
@@ -411,12 +413,12 @@ async def test_while_one_worker_waits_for_an_answer_no_other_asks(house: House) 
     async with stranger(wait_then(answering, answer())) as app:
         await house.application("crm", app.url())
         rid = await accept(house)
-        await house.work_off(rid)
+        await house.begin_to_work_off(rid)
         for _ in range(3):
-            await house.work_off(rid)
-            await attempt_again(house, rid)
+            await house.begin_to_work_off(rid)
+            await look_again(house, rid)
         answering.set()
-        await idle(house)
+        await house.attempts_end()
     assert len(app.requests) == 1
 
 
@@ -424,8 +426,8 @@ async def test_a_delivery_in_anothers_hands_is_looked_at_again_soon(house: House
     async with stranger(say_and_hold(b"")) as app:
         await house.application("crm", app.url())
         rid = await accept(house)
-        await house.work_off(rid)
-        await attempt_again(house, rid)
+        await house.begin_to_work_off(rid)
+        await look_again(house, rid)
         delivery_id = (await house.delivery(rid)).delivery_id
         assert await house.due() == {delivery_id: house.clock.now_ms() + LEASED_AGAIN_MS}
 
@@ -435,16 +437,19 @@ async def test_a_worker_whose_lease_ran_out_before_its_answer_came_records_nothi
     async with stranger(then(wait_then(answering, answer(400)), answer(200))) as app:
         await house.application("crm", app.url())
         rid = await accept(house)
-        await house.work_off(rid)
+        await house.begin_to_work_off(rid)
         await app.seen(1)
         house.clock.advance(LEASE_MS / 1000)
-        await attempt_again(house, rid)
         with listening() as heard:
+            await look_again(house, rid)
+            await heard.wait_for("delivery.attempted")
             answering.set()
-            await idle(house)
+            await house.attempts_end()
 
-    line = heard.one("delivery.attempted")
-    assert (line["status"], line["recorded"]) == (400, False)
+    assert [(each["status"], each["recorded"]) for each in heard.of("delivery.attempted")] == [
+        (200, True),
+        (400, False),
+    ]
     delivery = await house.delivery(rid)
     assert (delivery.state, [each.status for each in delivery.attempts]) == ("delivered", [200])
     assert (await house.receipt(rid)).state == "completed"
@@ -542,18 +547,19 @@ async def test_with_too_many_attempts_under_way_the_next_job_waits(
     answering = asyncio.Event()
     async with stranger(then(wait_then(answering, answer()), answer())) as app:
         await house.application("crm", app.url())
-        await house.work_off(await accept(house))
+        await house.begin_to_work_off(await accept(house))
         await app.seen(1)
         await house.sign_in("bob", "crm")
-        waiting = asyncio.create_task(house.work_off(await house.revoke("bob")))
+        second = await house.revoke("bob")
+        waiting = asyncio.create_task(house.begin_to_work_off(second))
         done, _ = await asyncio.wait([waiting], timeout=0.05)
         assert (done, len(app.requests)) == (set(), 1)
 
         answering.set()
-        receipt = await waiting
-        await idle(house)
+        await waiting
+        await house.attempts_end()
     assert len(app.requests) == 2
-    assert (await house.receipt(receipt.revocation_id)).state == "completed"
+    assert (await house.receipt(second)).state == "completed"
 
 
 # Stopping, and Redis going away
@@ -564,7 +570,7 @@ async def test_a_worker_that_stops_lets_attempts_end(house: House) -> None:
     async with stranger(wait_then(answering, answer())) as app:
         await house.application("crm", app.url())
         rid = await accept(house)
-        await house.work_off(rid)
+        await house.begin_to_work_off(rid)
         draining = asyncio.create_task(house.worker.notifier.drain(10))
         await asyncio.sleep(0)
         assert not draining.done()
@@ -579,7 +585,7 @@ async def test_what_does_not_end_in_time_is_dropped_and_told_by_another_worker(
     async with stranger(then(say_and_hold(b""), answer())) as app:
         await house.application("crm", app.url())
         rid = await accept(house)
-        await house.work_off(rid)
+        await house.begin_to_work_off(rid)
         await app.seen(1)
         await house.worker.notifier.drain(0.01)
         assert house.resources.outbound.in_use == 0
@@ -603,11 +609,11 @@ async def test_an_outcome_that_could_not_be_written_down_is_told_again_or_was_wr
     async with stranger(then(wait_then(answering, answer()), answer())) as app:
         await house.application("crm", app.url())
         rid = await accept(house)
-        await house.work_off(rid)
+        await house.begin_to_work_off(rid)
         await app.seen(1)
         with redis_away(at=at, moment=moment) as broken, listening() as heard:
             answering.set()
-            await idle(house)
+            await house.attempts_end()
         assert broken.happened
         assert heard.one("delivery.not_recorded")["delivery_id"] == (await house.delivery(rid)).delivery_id
         written = (at, moment) != (1, "before")
@@ -635,7 +641,7 @@ async def test_a_fault_in_one_delivery_is_logged_and_spoils_no_other(house: Hous
             await house.worker.notifier.attempt(
                 await house.receipt(rid), [broken, healthy], applications, lease_until_ms=house.clock.now_ms() + 1
             )
-            await idle(house)
+            await house.attempts_end()
     assert heard.one("delivery.fault")["delivery_id"] == broken.delivery_id
     assert heard.one("delivery.attempted")["client_id"] == "mail"
 

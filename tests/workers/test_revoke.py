@@ -196,6 +196,17 @@ async def test_one_session_that_ends_is_told_to_its_own_applications_by_sid(hous
     assert {each.client_id for each in await house.deliveries(everything)} == {"crm", "mail"}
 
 
+async def test_who_has_been_told_of_the_end_of_a_session_is_not_told_of_it_again(house: House) -> None:
+    async with stranger(answer()) as app:
+        await house.application("crm", app.url())
+        ended = await house.sign_in("ada", "crm")
+        await house.work_off(await house.revoke("ada", session_id=ended))
+        everything = await house.revoke("ada")
+        await house.work_off(everything)
+    assert await house.deliveries(everything) == ()
+    assert len(app.requests) == 1
+
+
 async def test_whoever_joined_late_is_told_too(house: House) -> None:
     async with stranger(answer()) as app:
         await house.application("mail", app.url())
@@ -236,7 +247,8 @@ async def test_worked_off_by_many_at_once_everybody_is_told_once(house: House) -
         session = await house.sign_in("ada", *clients)
         await house.issue(session, "app-0")
         rid = await house.revoke("ada")
-        await asyncio.gather(*(house.worker.revoker.revoke(rid) for _ in range(8)))
+        await asyncio.gather(*(house.begin_to_work_off(rid) for _ in range(8)))
+        await house.attempts_end()
         assert len(app.requests) == 5
         # One that planned in vain may have left a due entry behind: it costs one look.
         house.clock.advance(LEASE_MS / 1000)
@@ -316,8 +328,8 @@ async def _interrupted(house: House, uri: str, at: int, moment: Moment) -> None:
     rid = await _story(house, uri)
     with redis_away(at=at, moment=moment), listening():
         with suppress(Unavailable):
-            await house.worker.revoker.revoke(rid)
-        await asyncio.gather(*house.worker.notifier._running)
+            await house.begin_to_work_off(rid)
+        await house.attempts_end()
     for _ in range(4):
         house.clock.advance(LEASE_MS / 1000 + 1)
         await house.worker.sweeper.sweep()
