@@ -18,7 +18,14 @@ import structlog
 
 from service.domain.clock import Clock
 from service.domain.identifiers import revocation_id_for
-from service.domain.revocation import Revocation, RevocationRequest
+from service.domain.revocation import (
+    Everything,
+    OneSession,
+    Revocation,
+    RevocationRequest,
+    SessionsBegunBy,
+    TokenFamily,
+)
 from service.jobs import Queue
 from service.store.people import People
 from service.store.revocations import Revocations
@@ -79,7 +86,7 @@ class Sink:
             connection_id=request.connection_id,
             initiator=request.initiator,
             people=len(request.user_ids),
-            scope="session" if request.session_id else "person",
+            scope=request.scope.kind,
             revoked_in_ms=revoked_at_ms - recorded.accepted_at_ms,
         )
         return Accepted(revocation_id=rid, repeated=False)
@@ -93,8 +100,11 @@ class Sink:
 async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: bool = False) -> None:
     """End what a recorded revocation covers: everything of each person, or one session. `late`: after a crash."""
     rid, accepted_at_ms = revocation.revocation_id, revocation.accepted_at_ms
-    if revocation.session_id is None:
-        await people.cut_off(revocation.user_ids, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late)
-        return
-    for user_id in revocation.user_ids:
-        await people.end_session(user_id, revocation.session_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms)
+    match revocation.scope:
+        case Everything():
+            await people.cut_off(revocation.user_ids, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late)
+        case OneSession(session_id=session_id):
+            for user_id in revocation.user_ids:
+                await people.end_session(user_id, session_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms)
+        case SessionsBegunBy() | TokenFamily():
+            raise AssertionError("not yet")

@@ -1,5 +1,6 @@
 """A connection as the management API takes and gives it: Auth0's shape, checked against the identity provider itself."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -8,6 +9,7 @@ from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, Conn
 from service.errors import InvalidRequest
 from service.outbound import Outbound, OutboundError
 from service.settings import Settings
+from service.verify.hook_secret import hash_hook_secret
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import fetch_provider_metadata
 from service.web.bodies import Body, moment
@@ -28,6 +30,7 @@ DISCOVERABLE = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"
 
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
+HookSecret = Annotated[str, Field(min_length=8, max_length=256)]
 
 
 class ConnectionOptionsBody(Body):
@@ -45,6 +48,17 @@ class ConnectionOptionsBody(Body):
     id_token_signed_response_alg: Literal["RS256", "PS256", "ES256", "EdDSA"] | None = None
     global_token_revocation_jwt_iss: Text | Annotated[list[Text], Field(max_length=MAX_ASSERTION_ISSUERS)] | None = None
     global_token_revocation_jwt_sub: Text | None = None
+    allow_missing_exp: bool = Field(default=False, description="Logout tokens may lack `exp`; `iat` bounds their age.")
+    revoke_offline_access: bool = Field(default=False, description="Logout tokens end `offline` refresh tokens too.")
+    decryption_jwk: dict[str, Any] | None = Field(
+        default=None, repr=False, description="Our private key (RFC 7517), if its logout tokens are encrypted."
+    )
+    okta_event_hook_secret: HookSecret | None = Field(
+        default=None, repr=False, description="What its event hooks carry in `Authorization`."
+    )
+    capture_refused_assertions: bool = Field(
+        default=False, description="Log the names of headers and claims of refused messages, while setting up."
+    )
 
     @model_validator(mode="after")
     def _knows_its_provider(self) -> "ConnectionOptionsBody":
@@ -75,9 +89,12 @@ class ConnectionPatch(Body):
 
 
 async def resolve_options(
-    body: ConnectionOptionsBody, *, outbound: Outbound, previous: ConnectionOptions | None = None
+    body: ConnectionOptionsBody, *, outbound: Outbound, kept_hook_secret_hash: str | None = None
 ) -> ConnectionOptions:
-    """The options with what the discovery document adds. Raises InvalidRequest, saying what is wrong with which."""
+    """The options with what the discovery document adds. Raises InvalidRequest, saying what is wrong with which.
+
+    `kept_hook_secret_hash`: of the event hook's secret as it was, for a change that does not name it.
+    """
     for member in DISCOVERABLE:
         value = getattr(body, member)
         if value is not None:
@@ -86,11 +103,18 @@ async def resolve_options(
     common: dict[str, Any] = {
         "type": body.type,
         "client_id": body.client_id,
-        "client_secret": body.client_secret or (previous.client_secret if previous else None),
+        "client_secret": body.client_secret,
         "scopes": body.scopes,
         "id_token_signed_response_alg": body.id_token_signed_response_alg,
         "global_token_revocation_jwt_iss": (given,) if isinstance(given, str) else tuple(given or ()),
         "global_token_revocation_jwt_sub": body.global_token_revocation_jwt_sub,
+        "allow_missing_exp": body.allow_missing_exp,
+        "revoke_offline_access": body.revoke_offline_access,
+        "decryption_jwk": None if body.decryption_jwk is None else json.dumps(body.decryption_jwk),
+        "okta_event_hook_secret_hash": (
+            hash_hook_secret(body.okta_event_hook_secret) if body.okta_event_hook_secret else kept_hook_secret_hash
+        ),
+        "capture_refused_assertions": body.capture_refused_assertions,
     }
     if body.discovery_url is None:
         return ConnectionOptions(
@@ -144,6 +168,9 @@ def describe_connection(connection: Connection, settings: Settings) -> dict[str,
         "id_token_signed_response_alg": options.id_token_signed_response_alg,
         "global_token_revocation_jwt_iss": list(options.global_token_revocation_jwt_iss) or None,
         "global_token_revocation_jwt_sub": options.global_token_revocation_jwt_sub,
+        "allow_missing_exp": options.allow_missing_exp or None,
+        "revoke_offline_access": options.revoke_offline_access or None,
+        "capture_refused_assertions": options.capture_refused_assertions or None,
     }
     return {
         "id": connection.id,
@@ -171,6 +198,10 @@ def body_of(options: ConnectionOptions) -> dict[str, Any]:
         "id_token_signed_response_alg": options.id_token_signed_response_alg,
         "global_token_revocation_jwt_iss": list(options.global_token_revocation_jwt_iss) or None,
         "global_token_revocation_jwt_sub": options.global_token_revocation_jwt_sub,
+        "allow_missing_exp": options.allow_missing_exp,
+        "revoke_offline_access": options.revoke_offline_access,
+        "decryption_jwk": None if options.decryption_jwk is None else json.loads(options.decryption_jwk),
+        "capture_refused_assertions": options.capture_refused_assertions,
     }
     given = DISCOVERABLE if options.discovery_url is None else options.configured
     return {**told, "discovery_url": options.discovery_url, **{name: getattr(options, name) for name in given}}

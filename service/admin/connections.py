@@ -103,7 +103,8 @@ async def update_connection(request: Request) -> Response:
             wanted = ConnectionOptionsBody.model_validate(merged)
         except ValidationError as error:
             raise InvalidRequest(f"`options`: {describe(error)}") from None
-        options = await resolve_options(wanted, outbound=resources.outbound)
+        kept = None if "okta_event_hook_secret" in body.options else connection.options.okta_event_hook_secret_hash
+        options = await resolve_options(wanted, outbound=resources.outbound, kept_hook_secret_hash=kept)
         changed = replace(changed, options=options)
         await require_usable_keys(changed, resources.issuer_keys)
     await resources.connections.replace(changed)

@@ -42,6 +42,16 @@ class ConnectionOptions:
     """The `iss` values its assertions may carry, where they differ from `issuer` (a SAML application's entity id)."""
     global_token_revocation_jwt_sub: str | None = None
     """The `sub` its assertions carry, where it is not `client_id` (a SAML application's instance id)."""
+    allow_missing_exp: bool = False
+    """Whether its logout tokens may lack `exp`; their age is then bounded by `iat`."""
+    revoke_offline_access: bool = False
+    """Whether its logout tokens end `offline` refresh tokens too (OIDC Back-Channel Logout section 2.7 would not)."""
+    decryption_jwk: str | None = field(default=None, repr=False)
+    """Our private key for its encrypted logout tokens, as JSON; None: it encrypts none. Stored, never returned."""
+    okta_event_hook_secret_hash: str | None = None
+    """Hash of the secret its event hooks carry in `Authorization`; None: that door is closed."""
+    capture_refused_assertions: bool = False
+    """Whether refused messages are logged with the names of their headers and claims, while it is being set up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +80,15 @@ class Connection:
     def assertion_subject(self) -> str:
         """The exact `sub` of a Global Token Revocation assertion: who calls, not who is signed out."""
         return self.options.global_token_revocation_jwt_sub or self.options.client_id
+
+    @property
+    def id_token_algorithm(self) -> str:
+        """The one algorithm of its ID tokens and logout tokens: as configured, RS256 where nothing is said (OpenID Connect
+        Registration section 2), or the first it has where that is not among them."""
+        options = self.options
+        if options.id_token_signed_response_alg:
+            return options.id_token_signed_response_alg
+        return "RS256" if "RS256" in options.signing_algorithms else options.signing_algorithms[0]
 
     @property
     def allowed_algorithms(self) -> tuple[str, ...]:

@@ -1,13 +1,69 @@
 """A revocation: one request to sign a person out, from acceptance to the last application told."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 State = Literal["accepted", "notifying", "completed", "incomplete"]
 """accepted: in force, not yet worked on. notifying: applications are being told. completed: each was told or is
 skipped with a reason. incomplete: at least one could not be told and nothing more will be tried."""
 
-Initiator = Literal["global_token_revocation", "operator", "session_delete", "user_sessions_delete"]
+Initiator = Literal[
+    "global_token_revocation",
+    "backchannel_logout",
+    "okta_event_hook",
+    "operator",
+    "session_delete",
+    "user_sessions_delete",
+    "refresh_token_delete",
+    "refresh_token_reuse",
+]
+"""Who asked: a door, an operator's hand, or a refresh token that was spent twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everything:
+    """Every session and refresh token each person has through the connection, offline ones too."""
+
+    kind: Literal["everything"] = "everything"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneSession:
+    """One session and its refresh tokens, offline ones too."""
+
+    session_id: str
+    kind: Literal["session"] = "session"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsBegunBy:
+    """The sessions begun no later than a moment of the identity provider's clock, and their refresh tokens: what a message
+    that says when it was sent asks for. One that comes late ends nothing begun after it (law 5).
+
+    A session begins at its `auth_time`, which is of the same clock; without one, in the second it was reported.
+    """
+
+    begun_by_ms: int
+    upstream_sid: str | None = None
+    """Set: of those only the ones with this `sid` of the identity provider's."""
+    or_without_sid: bool = False
+    """Those that were reported without an `upstream_sid` too: nobody knows that they are not the one meant."""
+    offline_too: bool = False
+    """Whether `offline` refresh tokens end as well (OIDC Back-Channel Logout section 2.7 would have them live)."""
+    kind: Literal["begun_by"] = "begun_by"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFamily:
+    """One refresh token with all it was rotated from and into (RFC 9700 section 4.14). No session ends."""
+
+    session_id: str
+    family_id: str
+    kind: Literal["token_family"] = "token_family"
+
+
+Scope: TypeAlias = Everything | OneSession | SessionsBegunBy | TokenFamily
+"""What is ended of each person (contract, "What is ended by what")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +76,7 @@ class RevocationRequest:
     """The people meant, resolved within the connection; all are signed out."""
     initiator: Initiator
     reason: str | None = None
-    session_id: str | None = None
-    """Set: only this session ends. Unset: every session the person has through the connection."""
+    scope: Scope = field(default_factory=Everything)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +88,7 @@ class Revocation:
     user_ids: tuple[str, ...]
     initiator: Initiator
     reason: str | None
-    session_id: str | None
+    scope: Scope
     state: State
     accepted_at_ms: int
     revoked_at_ms: int | None
@@ -43,3 +98,8 @@ class Revocation:
     refresh_tokens_revoked: int
     late: bool = False
     """Completed by a worker after a crash: whoever asked was never answered, and may ask again."""
+
+    @property
+    def session_id(self) -> str | None:
+        """The one session it ends; None where it is not about one."""
+        return self.scope.session_id if isinstance(self.scope, OneSession) else None

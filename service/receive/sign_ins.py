@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.domain.connection import Connection
 from service.domain.identifiers import new_revocation_id, new_session_id, user_id_for
-from service.domain.revocation import RevocationRequest
+from service.domain.revocation import OneSession, RevocationRequest
 from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, parse_identifier, parse_subject
 from service.errors import InvalidRequest, NotAllowed, NotFound
@@ -152,7 +152,7 @@ async def delete_session(request: Request) -> Response:
             connection_id=session.connection_id,
             user_ids=(session.user_id,),
             initiator="session_delete",
-            session_id=session.session_id,
+            scope=OneSession(session_id=session.session_id),
         )
     )
     return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Final
+
+from pydantic import Field, TypeAdapter
 
 from service.domain.delivery import OPEN, Delivery
-from service.domain.revocation import Revocation, RevocationRequest
+from service.domain.revocation import Revocation, RevocationRequest, Scope
 from service.store import keyspace
 from service.store.codec import to_json
 from service.store.record import Command, Record, Script
+
+_SCOPE: Final[TypeAdapter[Scope]] = TypeAdapter(Annotated[Scope, Field(discriminator="kind")])
 
 
 class Revocations:
@@ -29,7 +33,7 @@ class Revocations:
             "user_ids": json.dumps(request.user_ids),
             "initiator": request.initiator,
             "reason": request.reason,
-            "session_id": request.session_id,
+            "scope": _SCOPE.dump_json(request.scope).decode(),
             "state": "accepted",
             "accepted_at_ms": str(now_ms),
         }
@@ -149,7 +153,7 @@ def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
         user_ids=tuple(json.loads(facts["user_ids"])),
         initiator=facts["initiator"],
         reason=facts.get("reason"),
-        session_id=facts.get("session_id"),
+        scope=_SCOPE.validate_json(facts["scope"]),
         state=facts["state"],
         accepted_at_ms=int(facts["accepted_at_ms"]),
         revoked_at_ms=moment("revoked_at_ms"),

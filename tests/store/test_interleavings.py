@@ -326,7 +326,7 @@ class Story:
         if revocation.in_force:
             return
         revocation.in_force = True
-        only = revocation.request.session_id
+        only = getattr(revocation.request.scope, "session_id", None)
         at_ms = self.now_ms if late_through is None else late_through
         for name in revocation.names if only is None else ():
             person = self.people[name]

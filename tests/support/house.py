@@ -19,7 +19,7 @@ from service.domain.delivery import Delivery
 from service.domain.identifiers import new_refresh_token, new_refresh_token_id, new_revocation_id, new_session_id
 from service.domain.identifiers import user_id_for as derived_user_id
 from service.domain.refresh_token import RefreshToken
-from service.domain.revocation import Revocation, RevocationRequest
+from service.domain.revocation import Everything, OneSession, Revocation, RevocationRequest
 from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, iss_sub
 from service.resources import Resources, open_resources
@@ -192,7 +192,7 @@ class House:
             connection_id=CONNECTION,
             user_ids=tuple(user_id(name) for name in names),
             initiator="session_delete" if session_id else "global_token_revocation",
-            session_id=session_id,
+            scope=OneSession(session_id=session_id) if session_id else Everything(),
         )
 
     async def revoke(self, *names: str, session_id: str | None = None) -> str:

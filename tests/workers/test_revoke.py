@@ -9,7 +9,7 @@ import pytest
 from service.domain.application import Application
 from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
-from service.domain.revocation import Revocation
+from service.domain.revocation import Everything, OneSession, Revocation
 from service.domain.session import Participant
 from service.errors import Unavailable
 from service.store import keyspace
@@ -29,7 +29,7 @@ REVOCATION = Revocation(
     user_ids=(ADA,),
     initiator="operator",
     reason=None,
-    session_id=None,
+    scope=Everything(),
     state="accepted",
     accepted_at_ms=0,
     revoked_at_ms=0,
@@ -54,7 +54,7 @@ def plan(
     *targets: Target, applications: tuple[Application, ...] = (), session_id: str | None = None
 ) -> list[tuple[str, str, str | None, str, str | None]]:
     """What is owed: (client_id, sub, sid, state, reason) each."""
-    revocation = replace(REVOCATION, session_id=session_id)
+    revocation = replace(REVOCATION, scope=OneSession(session_id=session_id) if session_id else Everything())
     known = {each.client_id: each for each in applications}
     return [
         (each.client_id, each.sub, each.sid, each.state, each.reason)
