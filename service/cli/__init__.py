@@ -1,6 +1,5 @@
 """The command line: `logoutd dev|serve|work|demo|check|keys`."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.keys import keys
 from service.dev.child import module_command, module_environment
 from service.dev.errors import DevError
 from service.dev.folder import default_folder
@@ -27,7 +27,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-keys = typer.Typer(help="Our signing keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 
@@ -112,14 +111,6 @@ def check(
     raise typer.Exit(run_check(as_json=as_json, out=sys.stdout))
 
 
-@keys.command("generate")
-def keys_generate() -> None:
-    """Print new private keys as a JWKS, one for each algorithm: the content of LOGOUTD_SIGNING_KEYS_FILE."""
-    from service.keys.generate import generate_signing_keys  # noqa: PLC0415 - as above
-
-    print(json.dumps(generate_signing_keys(), indent=2))
-
-
 def _become(module: str) -> None:
     # The same process under the same id: whoever started us signals the one that does the work. The service cannot
     # import the workers, and need not.
@@ -132,7 +123,3 @@ def _become(module: str) -> None:
 def main() -> None:
     """The console script."""
     app()
-
-
-if __name__ == "__main__":
-    main()
