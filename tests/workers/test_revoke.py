@@ -13,7 +13,7 @@ from service.domain.revocation import Everything, OneSession, Revocation
 from service.domain.session import Participant
 from service.errors import Unavailable
 from service.store import keyspace
-from service.store.people import Target
+from service.store.covered import Target
 from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
 from tests.support.house import CONNECTION, DAY_S, House, user_id
