@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from service.domain.delivery_plan import Target
 from service.domain.identifiers import fingerprint
 from service.domain.subject import SubjectIdentifier
 from service.errors import CannotBeEnded
@@ -47,15 +48,6 @@ class EndedSession:
     active: bool
     token_hashes: tuple[str, ...]
     live_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """An application that may hold a session because of what a revocation covers."""
-
-    client_id: str
-    sub: str
-    sid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
