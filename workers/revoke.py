@@ -11,7 +11,7 @@ Every step finds out what is left to do, so the whole may run any number of time
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +19,10 @@ from service.accept import cut_off
 from service.domain.application import Application
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Delivery
-from service.domain.identifiers import delivery_id_for
-from service.domain.revocation import OneSession, Revocation, SessionsBegunBy
+from service.domain.delivery_plan import plan_deliveries
+from service.domain.revocation import Revocation, SessionsBegunBy
 from service.store.applications import Applications
-from service.store.covered import Covered, Snapshot, Target
+from service.store.covered import Covered, Snapshot
 from service.store.deliveries import Deliveries
 from service.store.people import People
 from service.store.revocations import Revocations
@@ -176,42 +176,3 @@ class Revoker:
             await self.schedule.look_at([revocation_id], at_ms=now_ms + LOOK_AGAIN_MS)
         else:
             await self.revocations.close(revocation_id)
-
-
-def plan_deliveries(
-    revocation: Revocation, user_id: str, targets: Iterable[Target], applications: Mapping[str, Application]
-) -> list[Delivery]:
-    """What one revocation owes on behalf of one person (contract: subject-wide and session-scoped logout tokens).
-
-    Person-wide: one sub-only token per application, or one per known `sid` where it requires that, or where it holds a
-    session that is not covered, which a sub-only token would end as well. One session, ours or upstream: `sub` and `sid`
-    to each application in it. An application that cannot be told is a row of its own, with the reason.
-    """
-    scope = revocation.scope
-    one_session = isinstance(scope, OneSession) or (
-        isinstance(scope, SessionsBegunBy) and scope.upstream_sid is not None
-    )
-    planned: dict[str, Delivery] = {}
-    for target in sorted(targets, key=lambda each: (each.client_id, each.sub, each.sid)):
-        application = applications.get(target.client_id)
-        required = application is not None and application.backchannel_logout_session_required
-        by_sid = one_session or required or target.holds_others
-        sid = target.sid if by_sid else None
-        delivery_id = delivery_id_for(revocation.revocation_id, user_id, target.client_id, target.sub, sid)
-        reason = (
-            "client_deleted"
-            if application is None
-            else "no_logout_uri"
-            if application.backchannel_logout_uri is None
-            else None
-        )
-        planned[delivery_id] = Delivery(
-            delivery_id=delivery_id,
-            user_id=user_id,
-            client_id=target.client_id,
-            sub=target.sub,
-            sid=sid,
-            state="pending" if reason is None else "skipped",
-            reason=reason,
-        )
-    return list(planned.values())

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from service.domain.delivery_plan import Target
 from service.domain.revocation import OneSession, Scope
 from service.store import keyspace
 from service.store.people import chunks, participation_keys
@@ -26,17 +27,6 @@ class EndedSession:
     """The tokens this revocation ended."""
     live_tokens: int
     """How many of them were honoured until then."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """An application that may hold a session because of what a revocation covers."""
-
-    client_id: str
-    sub: str
-    sid: str
-    holds_others: bool = False
-    """It knows the person by this `sub` in a session that is not covered too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

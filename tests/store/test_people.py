@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.domain.delivery_plan import Target
 from service.domain.revocation import Everything, OneSession
 from service.domain.session import Participant
 from service.domain.subject import SubjectIdentifier, iss_sub, parse_identifier, parse_subject
 from service.errors import CannotBeEnded
 from service.store import keyspace, people
-from service.store.covered import EndedSession, Snapshot, Target, Told
+from service.store.covered import EndedSession, Snapshot, Told
 from service.store.people import participation_keys
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 
