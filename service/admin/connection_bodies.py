@@ -3,13 +3,13 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, ConnectionOptions, ConnectionType
 from service.errors import InvalidRequest
 from service.outbound import Outbound, OutboundError
 from service.settings import Settings
-from service.verify.hook_secret import hash_hook_secret
+from service.verify.hook_secret import MAX_SECRET_LENGTH, check_hook_secret, hash_hook_secret
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import fetch_provider_metadata
 from service.web.bodies import Body, moment
@@ -30,7 +30,7 @@ DISCOVERABLE = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"
 
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
-HookSecret = Annotated[str, Field(min_length=8, max_length=256)]
+HookSecret = Annotated[str, Field(min_length=8, max_length=MAX_SECRET_LENGTH), AfterValidator(check_hook_secret)]
 
 
 class ConnectionOptionsBody(Body):
