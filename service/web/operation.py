@@ -15,7 +15,8 @@ from service.web.state import Request
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
-Access = Literal["administrator", "administrator or application", "assertion", "hook secret", "anyone"]
+Access = Literal["administrator", "administrator or application", "assertion", "hook secret", "logout token", "anyone"]
+"""Who may call. `logout token`: the message in the body is its own credential, and refused with 400 where it is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,7 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
     "administrator or application": [{"administrator": []}, {"application": []}],
     "assertion": [{"assertion": []}],
     "hook secret": [{"hookSecret": []}],
+    "logout token": [],
     "anyone": [],
 }
 
@@ -159,9 +161,11 @@ def _content(operation: Operation, bodies: Mapping[type[BaseModel], Any]) -> dic
 
 def _responses(operation: Operation) -> dict[str, Any]:
     told: dict[int, str] = dict(operation.responses)
-    if operation.access != "anyone":
+    if operation.access not in {"logout token", "anyone"}:
         told = {**{status: _ERRORS[status] for status in (401, 503)}, **told}
-    if operation.body or operation.body_schema or operation.form:
+    if operation.access == "logout token":
+        told = {**{status: _ERRORS[status] for status in (400, 503)}, **told}
+    elif operation.body or operation.body_schema or operation.form:
         told = {**{status: _ERRORS[status] for status in (400, 413)}, **told}
     if operation.max_body_bytes is not None:
         told[413] = f"The body is larger than {operation.max_body_bytes // 1024} KiB."
