@@ -44,6 +44,15 @@ class EndingEvent:
     whatever_came_of_it: bool = False
     """Whether it counts when its outcome is a failure too."""
 
+    @property
+    def ends(self) -> str:
+        """What ends, as the pages tell it."""
+        return (
+            "everything begun by then, or in the minute after"
+            if self.closes_the_account
+            else "everything begun by then"
+        )
+
 
 ENDING_EVENTS: Final[Mapping[str, EndingEvent]] = {
     "user.lifecycle.deactivate": EndingEvent(when="an account is deactivated", closes_the_account=True),
