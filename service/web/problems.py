@@ -31,7 +31,6 @@ _HTTP: Final = {404: "not_found", 405: "method_not_allowed", 413: "request_too_l
 _TEXTS: Final = {
     404: "there is nothing at this address",
     405: "this address does not take this method",
-    413: "the body is larger than 64 KiB",
 }
 
 

@@ -55,7 +55,9 @@ async def ask(api: Api, operation: Operation, examples: dict[str, Example], idp:
         return await api.global_token_revocation(idp, {"sub_id": {"format": "opaque", "id": SUBJECT}})
     if operation.form:
         return await api.introspect("a-token-of-no-meaning")
-    path = example.path if example else operation.path.replace("{", "").replace("}", "")
+    # A connection's own name: one that none can have is not looked for.
+    path = operation.path.replace("{connection_name}", "okta").replace("{", "").replace("}", "")
+    path = example.path if example else path
     return await api.call(operation.method, path, example.body if example else None)
 
 
