@@ -1,5 +1,6 @@
 """Everything a process holds while it runs. Web, worker, shell and tests all start here, with the same parts."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from service import jobs
 from service.accept import Sink
 from service.accept_logout import Logouts
 from service.domain.clock import Clock, SystemClock
-from service.keys.ring import KeyRing, load_key_ring
+from service.keys.key_file import KeyFile
+from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
@@ -47,6 +49,7 @@ class Resources:
     settings: Settings
     clock: Clock
     numbers: Numbers
+    key_file: KeyFile
     key_ring: KeyRing
     record: Record
     queue_redis: ArqRedis
@@ -80,10 +83,12 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
     settings.require("public_url", "signing_keys_file")
     if settings.signing_keys_file is None:
         raise AssertionError("unreachable: required above")
-    key_ring = load_key_ring(settings.signing_keys_file)
     clock = clock or SystemClock()
+    key_file = KeyFile(settings.signing_keys_file, clock=clock)
     numbers = Numbers()
     async with AsyncExitStack() as stack:
+        following = asyncio.create_task(key_file.follow())
+        stack.push_async_callback(_end, following)
         data = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True))
         stack.push_async_callback(data.aclose, close_connection_pool=True)
         queue_redis = ArqRedis(
@@ -115,7 +120,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             settings=settings,
             clock=clock,
             numbers=numbers,
-            key_ring=key_ring,
+            key_file=key_file,
+            key_ring=key_file.ring,
             record=record,
             queue_redis=queue_redis,
             connections=Connections(record),
@@ -138,6 +144,11 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             outbound=outbound,
             issuer_keys=issuer_keys,
         )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def redis_refusal(settings: Settings) -> str | None:
