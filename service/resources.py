@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.deliveries import Deliveries
+from service.store.dry_runs import DryRuns
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.people import People
@@ -54,6 +55,7 @@ class Resources:
     replays: Replays
     revocations: Revocations
     deliveries: Deliveries
+    dry_runs: DryRuns
     schedule: Schedule
     statistics: Statistics
     heartbeats: Heartbeats
@@ -116,6 +118,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             replays=Replays(record),
             revocations=revocations,
             deliveries=Deliveries(record, receipt_ms=receipt_ms),
+            dry_runs=DryRuns(record),
             schedule=Schedule(record),
             statistics=Statistics(record),
             heartbeats=Heartbeats(record),
