@@ -20,10 +20,11 @@ from service.domain.application import Application
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Delivery
 from service.domain.delivery_plan import plan_deliveries
-from service.domain.revocation import Revocation
+from service.domain.revocation import Revocation, SessionsBegunBy
 from service.store.applications import Applications
+from service.store.covered import Covered, Snapshot
 from service.store.deliveries import Deliveries
-from service.store.people import People, Snapshot
+from service.store.people import People
 from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
@@ -55,6 +56,7 @@ class Revoker:
     clock: Clock
     applications: Applications
     people: People
+    covered: Covered
     revocations: Revocations
     deliveries: Deliveries
     schedule: Schedule
@@ -67,17 +69,20 @@ class Revoker:
         if revocation is None:
             await self._set_aside(revocation_id)
             return
-        if revocation.state in {"completed", "incomplete"}:
+        finished = revocation.state in {"completed", "incomplete"}
+        if finished and not isinstance(revocation.scope, SessionsBegunBy):
             await self.revocations.close(revocation_id)
             return
         if revocation.revoked_at_ms is None:
             await self._complete(revocation)
-        snapshots = await self.people.snapshot(
-            revocation.user_ids,
-            revocation_id,
-            now_ms=revocation.accepted_at_ms,
-            session_id=revocation.session_id,
+        snapshots = await self.covered.snapshot(
+            revocation.user_ids, revocation_id, now_ms=revocation.accepted_at_ms, scope=revocation.scope
         )
+        if finished:
+            # A crash may have come after the last application was told and before its cut-off was let go of.
+            await self._forget(revocation, snapshots)
+            await self.revocations.close(revocation_id)
+            return
         # Only once the plan is written may anything go: what it counts could not be counted again.
         leased = await self._plan(revocation, snapshots)
         still_open, _ = await asyncio.gather(self._tell(revocation, leased), self._forget(revocation, snapshots))
@@ -159,7 +164,9 @@ class Revoker:
     async def _forget(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> None:
         ended_at_ms = revocation.revoked_at_ms or revocation.accepted_at_ms
         for user_id, snapshot in snapshots.items():
-            await self.people.forget(user_id, revocation.revocation_id, snapshot.sessions, ended_at_ms=ended_at_ms)
+            await self.covered.forget(user_id, revocation.revocation_id, snapshot.sessions, ended_at_ms=ended_at_ms)
+        if isinstance(revocation.scope, SessionsBegunBy):
+            await self.covered.let_go(list(snapshots), revocation.revocation_id)
 
     async def _set_aside(self, revocation_id: str) -> None:
         """A due entry without a record: it was about to be written when its process died, or its receipt has expired."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service.domain.application import Application
 from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
-from service.domain.revocation import Revocation
+from service.domain.revocation import OneSession, Revocation, SessionsBegunBy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +16,8 @@ class Target:
     client_id: str
     sub: str
     sid: str
+    holds_others: bool = False
+    """It knows the person by this `sub` in a session that is not covered too."""
 
 
 def plan_deliveries(
@@ -23,15 +25,19 @@ def plan_deliveries(
 ) -> list[Delivery]:
     """What one revocation owes on behalf of one person (contract: subject-wide and session-scoped logout tokens).
 
-    Person-wide: one sub-only token per application, or one per known `sid` where it requires that. One session: `sub`
-    and `sid` to each application in it. An application that cannot be told is a row of its own, with the reason.
+    Person-wide: one sub-only token per application, or one per known `sid` where it requires that, or where it holds a
+    session that is not covered, which a sub-only token would end as well. One session, ours or upstream: `sub` and `sid`
+    to each application in it. An application that cannot be told is a row of its own, with the reason.
     """
+    scope = revocation.scope
+    one_session = isinstance(scope, OneSession) or (
+        isinstance(scope, SessionsBegunBy) and scope.upstream_sid is not None
+    )
     planned: dict[str, Delivery] = {}
     for target in sorted(targets, key=lambda each: (each.client_id, each.sub, each.sid)):
         application = applications.get(target.client_id)
-        by_sid = revocation.session_id is not None or (
-            application is not None and application.backchannel_logout_session_required
-        )
+        required = application is not None and application.backchannel_logout_session_required
+        by_sid = one_session or required or target.holds_others
         sid = target.sid if by_sid else None
         delivery_id = delivery_id_for(revocation.revocation_id, user_id, target.client_id, target.sub, sid)
         reason = (

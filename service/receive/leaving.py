@@ -16,7 +16,8 @@ async def leave_session(request: Request) -> Response:
     """End an application's part in a session, and its refresh tokens there, offline ones too: nobody would tell it of their
     end any more. The session goes on for the others, and until it expires also when there are none.
 
-    It is no revocation: nobody is told. Leaving again, or after a revocation (which tells it all the same), changes nothing.
+    It is no revocation: nobody is told. After one it ends what offline tokens that has left alive, and the application is told
+    of the revocation all the same. Leaving again changes nothing.
     """
     resources = resources_of(request)
     caller = await require_caller(request)

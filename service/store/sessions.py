@@ -31,8 +31,8 @@ class Sessions:
         """Raise ReauthenticationRequired when the person was revoked at or after the moment they authenticated."""
         if auth_time_s is None:
             return
-        revoked_at_ms = await self._record.run("HGET", keyspace.person(user_id), "revoked_at_ms")
-        if revoked_at_ms is not None and auth_time_s * 1000 <= int(revoked_at_ms):
+        ended = await self._record.run("HMGET", keyspace.person(user_id), "revoked_at_ms", "logged_out_through_ms")
+        if any(each is not None and auth_time_s * 1000 <= int(each) for each in ended):
             raise ReauthenticationRequired(TOO_EARLY)
 
     async def open(self, sign_in: SignIn, *, now_ms: int) -> None:
@@ -57,6 +57,7 @@ class Sessions:
                 keyspace.person_sessions(user),
                 keyspace.session(user, session_id),
                 keyspace.session_clients(user, session_id),
+                keyspace.ended_sids(user),
                 *participation_keys(user),
             ],
             [
@@ -104,7 +105,7 @@ class Sessions:
         """Let an application leave: its refresh tokens of this session end, offline ones too, and it is owed no logout
         token for it. How many tokens that were. The session goes on for the others, also when there are none.
 
-        Nothing happens when a revocation came first, for then it is owed one; nor when it has left before.
+        When a revocation came first, it is owed one all the same. Nothing happens when it has left before.
         """
         user, session_id = session.user_id, session.session_id
         field, client, _ = self._entries(session_id, participant, session.expires_at_ms)

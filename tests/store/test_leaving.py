@@ -5,11 +5,13 @@ import json
 
 import pytest
 
+from service.domain.revocation import SessionsBegunBy
 from service.domain.session import Participant
 from service.errors import InvalidRequest
 from service.store import keyspace
 from tests.support.contents import contents
 from tests.support.house import DAY_S, House, user_id
+from tests.support.strangers import answer, stranger
 
 ADA = user_id("ada")
 
@@ -90,6 +92,43 @@ async def test_once_a_revocation_is_in_force_it_is_owed_a_token_whether_it_leave
     receipt = await house.work_off(rid)
     assert (receipt.sessions_ended, receipt.refresh_tokens_revoked) == (1, 1)
     assert [each.client_id for each in await house.deliveries(rid)] == ["crm"]
+
+
+async def logged_out(house: House) -> str:
+    """The identity provider's logout token for all of Ada's, which leaves offline tokens alive; the revocation's id."""
+    everything = SessionsBegunBy(begun_by_ms=house.clock.now_ms())
+    return (await house.resources.sink.accept(house.request("ada", scope=everything))).revocation_id
+
+
+@pytest.mark.parametrize("told_before", [True, False])
+async def test_offline_tokens_that_outlived_a_logout_end_and_it_is_told_of_that_once(
+    house: House, redis_url: str, told_before: bool
+) -> None:
+    async with stranger(answer(200)) as app:
+        for each in ("crm", "mail"):
+            await house.application(each, app.url())
+        session = await house.sign_in("ada", "crm", "mail")
+        own, others = [await house.issue(session, each, offline=True) for each in ("crm", "mail")]
+        online = await house.issue(session, "crm")
+        rid = await logged_out(house)
+        if told_before:
+            await house.work_off(rid)
+        assert [await house.token_honoured(each) for each in (own, others, online)] == [True, True, False]
+
+        assert await house.leave(session, "crm") == 1
+
+        assert [await house.token_honoured(each) for each in (own, others)] == [False, True]
+        left = contents(redis_url)
+        assert await house.leave(session, "crm") == 0
+        assert contents(redis_url) == left
+        receipt = await house.work_off(rid)
+        assert (receipt.sessions_ended, receipt.refresh_tokens_revoked) == (1, 1)
+        assert {each.client_id for each in await house.deliveries(rid)} == {"crm", "mail"}
+        # Only the other may still hold something.
+        assert await remembered(house) == {("mail", session)}
+        foretold = (await house.resources.dry_runs.look_ahead([ADA], now_ms=house.clock.now_ms()))[ADA]
+        assert (foretold.sessions, foretold.refresh_tokens) == (0, 1)
+        assert [each.client_id for each in foretold.targets] == ["mail"]
 
 
 async def test_a_session_that_has_merely_expired_can_be_left(house: House) -> None:
