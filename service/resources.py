@@ -21,6 +21,7 @@ from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
+from service.store.dry_runs import DryRuns
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
@@ -63,6 +64,7 @@ class Resources:
     replays: Replays
     revocations: Revocations
     deliveries: Deliveries
+    dry_runs: DryRuns
     schedule: Schedule
     statistics: Statistics
     heartbeats: Heartbeats
@@ -134,6 +136,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             replays=replays,
             revocations=revocations,
             deliveries=Deliveries(record, receipt_ms=receipt_ms),
+            dry_runs=DryRuns(record),
             schedule=Schedule(record),
             statistics=Statistics(record),
             heartbeats=Heartbeats(record),

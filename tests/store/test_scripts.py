@@ -36,6 +36,7 @@ RETURNS = {
     "forget_sessions": [int],
     "issue_refresh_token": ["issued", "inactive", "not_in_session", "exists"],
     "join_session": ["joined", "inactive", str],
+    "leave_session": [list],
     "open_session": ["opened", "reauthenticate"],
     "plan_deliveries": [0, 1],
     "read_session": [list],
@@ -45,6 +46,7 @@ RETURNS = {
     "replace_record": ["replaced", "changed", "missing"],
     "snapshot_sessions": [str],
     "snapshot_targets": [str],
+    "survey_sessions": [str],
 }
 """What each script answers: a value, or any of a kind."""
 
@@ -92,7 +94,10 @@ async def live_through_it(house: House) -> None:
     await resources.applications.replace(await house.application("crm"))
     first, second = await house.sign_in("ada", "crm"), await house.sign_in("ada", "crm")
     await house.join(first, "mail")
+    await house.issue(first, "mail")
+    await house.leave(first, "mail")
     assert await house.token_honoured(await house.issue(second, "crm", lasts_s=10 * DAY_S))
+    assert (await resources.dry_runs.look_ahead([ada], now_ms=house.clock.now_ms()))[ada].sessions == 2
     await house.revoke("ada", session_id=first)
     logout = SessionsBegunBy(begun_by_ms=house.clock.now_ms(), upstream_sid="up-1")
     await house.revoke("ada", scope=logout)

@@ -36,6 +36,7 @@ STORES = (
     "replays",
     "revocations",
     "deliveries",
+    "dry_runs",
     "schedule",
     "statistics",
     "heartbeats",
@@ -113,6 +114,8 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "covered.forget_participation": lambda: r.covered.forget_participation([told], now_ms=now_ms),
         "sessions.open": lambda: house.sign_in("bob", "crm"),
         "sessions.join": lambda: house.join("ses_1", "mail"),
+        "sessions.leave": lambda: house.leave("ses_1", "crm"),
+        "sessions.live_tokens": lambda: r.sessions.live_tokens(ADA, ["ses_1"], now_ms=now_ms),
         "sessions.get": lambda: r.sessions.get("ses_1"),
         "sessions.of_person": lambda: r.sessions.of_person(ADA, offset=0, limit=10),
         "sessions.require_later_sign_in": lambda: r.sessions.require_later_sign_in(ADA, 4_000_000_000),
@@ -150,6 +153,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "deliveries.settle": lambda: r.deliveries.settle(
             [Settlement(delivery=DELIVERY, lease_until_ms=now_ms)], now_ms=now_ms
         ),
+        "dry_runs.look_ahead": lambda: r.dry_runs.look_ahead([ADA], now_ms=now_ms),
         "schedule.look_at": lambda: r.schedule.look_at(["a"], at_ms=now_ms),
         "schedule.look_at_if_absent": lambda: r.schedule.look_at_if_absent(["a"], at_ms=now_ms),
         "schedule.done": lambda: r.schedule.done(["a"]),

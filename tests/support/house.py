@@ -138,6 +138,12 @@ class House:
         participant = Participant(client_id=client_id, sub=sub or f"{client_id}|joined", sid=sid or session_id)
         await self.resources.sessions.join(await self.session(session_id), participant, now_ms=self.clock.now_ms())
 
+    async def leave(self, session_id: str, client_id: str) -> int:
+        """Let an application leave a session it is in; how many tokens that ended."""
+        session = await self.session(session_id)
+        (part,) = [each for each in session.participants if each.client_id == client_id]
+        return await self.resources.sessions.leave(session, part)
+
     async def issue(
         self,
         session_id: str,
