@@ -98,7 +98,8 @@ class Sink:
 
 
 async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: bool = False) -> None:
-    """End what a recorded revocation covers: everything of each person, or one session. `late`: after a crash."""
+    """End what a recorded revocation covers: everything of each person, one session, or one family of refresh
+    tokens. `late`: after a crash."""
     rid, accepted_at_ms = revocation.revocation_id, revocation.accepted_at_ms
     match revocation.scope:
         case Everything():
@@ -106,5 +107,11 @@ async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: 
         case OneSession(session_id=session_id):
             for user_id in revocation.user_ids:
                 await people.end_session(user_id, session_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms)
-        case SessionsBegunBy() | TokenFamily():
+        case TokenFamily(session_id=session_id, family_id=family_id):
+            reused = revocation.initiator == "refresh_token_reuse"
+            for user_id in revocation.user_ids:
+                await people.families.end(
+                    user_id, session_id, family_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, reused=reused
+                )
+        case SessionsBegunBy():
             raise AssertionError("not yet")

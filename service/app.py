@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from service.admin import clients, connections, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
-from service.receive import global_token_revocation, introspection, refresh_tokens, sign_ins
+from service.receive import global_token_revocation, introspection, refresh_tokens, sign_ins, token_revocation
 from service.resources import open_resources
 from service.settings import Settings
 from service.web import published
@@ -35,6 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *sign_ins.OPERATIONS,
     *refresh_tokens.OPERATIONS,
     *introspection.OPERATIONS,
+    *token_revocation.OPERATIONS,
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *people.OPERATIONS,

@@ -10,6 +10,7 @@ from service.domain.identifiers import fingerprint
 from service.domain.subject import SubjectIdentifier
 from service.errors import CannotBeEnded
 from service.store import keyspace
+from service.store.families import Families
 from service.store.record import Command, Record, Script
 
 T = TypeVar("T")
@@ -64,6 +65,8 @@ class Snapshot:
 
     sessions: tuple[EndedSession, ...]
     targets: tuple[Target, ...]
+    tokens_ended: int = 0
+    """Refresh tokens that were ended, but no session with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,7 @@ class People:
     def __init__(self, record: Record, *, receipt_ms: int) -> None:
         self._record = record
         self._receipt_ms = receipt_ms
+        self.families = Families(record, receipt_ms=receipt_ms)
 
     async def register(self, user_id: str, connection_id: str, identifiers: Sequence[SubjectIdentifier]) -> None:
         """Let each identifier name this person within the connection.

@@ -53,6 +53,7 @@ def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] |
         "connection_id": revocation.connection_id,
         "user_ids": list(revocation.user_ids),
         "session_id": revocation.session_id,
+        "family_id": revocation.family_id,
         "initiator": revocation.initiator,
         "reason": revocation.reason,
         "state": revocation.state,

@@ -47,8 +47,11 @@ TOKEN = RefreshToken(
     sub="",
     scope=None,
     offline=False,
+    family_id="rt_1",
     issued_at_ms=0,
     expires_at_ms=4_000_000_000_000,
+    family_expires_at_ms=4_000_000_000_000,
+    idle_ms=None,
 )
 
 

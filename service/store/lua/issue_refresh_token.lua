@@ -1,4 +1,4 @@
--- A refresh token for an application that is in an active session. It inherits the session's stamp.
+-- A refresh token for an application that is in an active session, the first of its family. It inherits the session's stamp.
 -- KEYS  person, sessions, session, session clients, session tokens, token, participation, its untils,
 --       its counts
 -- ARGV  now_ms, client_id, token hash, session_id, keep_until_ms, json {token field = value},
