@@ -40,15 +40,9 @@ class Families:
                 keyspace.session(user_id, session_id),
                 keyspace.session_tokens(user_id, session_id),
                 keyspace.token_family(user_id, family_id),
+                keyspace.family_tokens(user_id, family_id),
             ],
-            [
-                family_id,
-                revocation_id,
-                now_ms,
-                accepted_at_ms,
-                now_ms - self._receipt_ms,
-                "1" if reused else "0",
-            ],
+            [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms, "1" if reused else "0"],
         )
 
     async def tokens_ended(self, user_id: str, family_id: str, revocation_id: str) -> int:

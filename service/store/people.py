@@ -233,15 +233,21 @@ class People:
         self, user_id: str, revocation_id: str, sessions: Sequence[EndedSession], *, ended_at_ms: int
     ) -> None:
         """Delete what is dead already: refresh tokens, and the ways to find them."""
+        hashes = [hashed for each in sessions for hashed in each.token_hashes]
+        named: list[str | None] = []
+        for some in _chunks(hashes):
+            tokens = [keyspace.token(user_id, each) for each in some]
+            named += await self._record.pipeline([("HGET", each, "refresh_token_id") for each in tokens])
         for chunk in _chunks(sessions):
             await self._record.script(
                 "forget_sessions",
                 [keyspace.person(user_id), keyspace.person_sessions(user_id)],
                 [revocation_id, ended_at_ms, *(each.session_id for each in chunk)],
             )
-        owners = [keyspace.token_owner(hashed) for each in sessions for hashed in each.token_hashes]
-        for owned in _chunks(owners):
-            await self._record.pipeline([("DEL", owner) for owner in owned])
+        ways = [keyspace.token_owner(each) for each in hashes]
+        ways += [keyspace.token_hash(each) for each in named if each is not None]
+        for some in _chunks(ways):
+            await self._record.pipeline([("DEL", way) for way in some])
 
     async def forget_participation(self, told: Iterable[Told]) -> None:
         """Drop what applications held, now that they have been told: one step for each person and revocation.

@@ -61,6 +61,8 @@ class RefreshTokens:
                 keyspace.session_clients(user, token.session_id),
                 keyspace.session_tokens(user, token.session_id),
                 keyspace.token(user, hashed),
+                keyspace.token_family(user, token.family_id),
+                keyspace.family_tokens(user, token.family_id),
                 *participation_keys(user),
             ],
             [
@@ -114,6 +116,8 @@ class RefreshTokens:
                 keyspace.person(user),
                 keyspace.session(user, session_id),
                 keyspace.session_tokens(user, session_id),
+                keyspace.token_family(user, facts["family_id"]),
+                keyspace.family_tokens(user, facts["family_id"]),
                 keyspace.token(user, hashed),
                 keyspace.token(user, new_hash),
             ],

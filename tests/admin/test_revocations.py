@@ -18,6 +18,7 @@ RECEIPT = {
     "connection_id",
     "user_ids",
     "session_id",
+    "family_id",
     "initiator",
     "reason",
     "state",

@@ -11,7 +11,11 @@ for i = 3, #ARGV do
     redis.call('HSET', key, 'ends_offline', '1')
   end
   for _, hash in ipairs(redis.call('SMEMBERS', key .. ':tokens')) do
-    deleted = deleted + redis.call('DEL', person .. ':token:' .. hash)
+    local token = person .. ':token:' .. hash
+    local family = redis.call('HGET', token, 'family_id')
+    -- What was rotated into it stays behind, as dead as its session, until its time is up.
+    if family then redis.call('DEL', person .. ':family:' .. family, person .. ':family:' .. family .. ':tokens') end
+    deleted = deleted + redis.call('DEL', token)
   end
   redis.call('DEL', key .. ':tokens')
   redis.call('ZREM', sessions, ARGV[i])

@@ -65,14 +65,14 @@ local function token_is_active(person, session, token, now)
 end
 
 -- End a family of refresh tokens (RFC 9700 section 4.14.2), unless it was ended before: what lives of it is deleted, what was
--- rotated is dead already. `keys`: the person, the session, the session's tokens.
-local function end_family(keys, family_id, ended_by, now)
+-- rotated is dead already. `keys`: the person, the session, the session's tokens, the family, the family's tokens.
+local function end_family(keys, ended_by, now)
   local person, session = fields_of(keys[1]), fields_of(keys[2])
-  local family = keys[1] .. ':family:' .. family_id
+  local tokens, family, family_tokens = unpack(keys, 3)
   -- Forgotten: a record made anew would live for ever.
   if redis.call('EXISTS', family) == 0 or redis.call('HSETNX', family, 'ended_by', ended_by) == 0 then return 0 end
   local live = 0
-  for _, hash in ipairs(redis.call('SMEMBERS', family .. ':tokens')) do
+  for _, hash in ipairs(redis.call('SMEMBERS', family_tokens)) do
     local key = keys[1] .. ':token:' .. hash
     local token = fields_of(key)
     if token_is_active(person, session, token, now) then live = live + 1 end
@@ -80,8 +80,8 @@ local function end_family(keys, family_id, ended_by, now)
     -- counts it when it is tidied up.
     if token_is_active(person, session, token, 0) then
       redis.call('DEL', key)
-      redis.call('SREM', keys[3], hash)
-      redis.call('SREM', family .. ':tokens', hash)
+      redis.call('SREM', tokens, hash)
+      redis.call('SREM', family_tokens, hash)
     end
   end
   redis.call('HSET', family, 'ended_at_ms', whole(now), 'live_tokens', live)

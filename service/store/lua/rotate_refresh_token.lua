@@ -1,17 +1,16 @@
 -- Spend a refresh token, and put its successor in its place. One that is spent twice ends its family (RFC 9700 section 4.14.2).
--- KEYS  person, session, session tokens, token, successor
+-- KEYS  person, session, session tokens, family, family tokens, token, successor
 -- ARGV  now_ms, client_id, token hash, successor hash, successor's refresh_token_id, keep_until_ms, grace_ms
--- Returns {'rotated', successor fields} | {'invalid'} | {'exists'} when there is such a successor already | {'reused', token fields}
---         until that has been recorded as a revocation, {'invalid'} from then on
+-- Returns {'rotated', successor fields} | {'invalid'} | {'exists'} when there is such a successor already |
+--         {'reused', token fields} until that has been recorded as a revocation, {'invalid'} from then on
 
 -- Most successors of one token: so often a client may have lost the answer. More is somebody who has found it.
 local MOST_SUCCESSORS = 5
 
-local person_key, session_key, session_tokens, token_key, successor_key = unpack(KEYS)
+local person_key, session_key, session_tokens, family, family_tokens, token_key, successor_key = unpack(KEYS)
 local now, hash, new_hash = tonumber(ARGV[1]), ARGV[3], ARGV[4]
 local token, successor = fields_of(token_key), fields_of(successor_key)
 if token.client_id ~= ARGV[2] then return {'invalid'} end
-local family = person_key .. ':family:' .. token.family_id
 local reused = {'reused', redis.call('HGETALL', token_key)}
 local rotated_at = tonumber(token.rotated_at_ms or false)
 
@@ -32,7 +31,7 @@ if rotated_at then
   local in_grace = math.abs(now - rotated_at) < tonumber(ARGV[7])
   -- Once a successor has been spent the first answer has arrived, and nobody honest retries.
   if not in_grace or token.succeeded == '1' or tonumber(token.successors) >= MOST_SUCCESSORS then
-    end_family({person_key, session_key, session_tokens}, token.family_id, 'reuse', now)
+    end_family({unpack(KEYS, 1, 5)}, 'reuse', now)
     return reused
   end
 end
@@ -55,7 +54,7 @@ if parent and redis.call('EXISTS', parent) == 1 then redis.call('HSET', parent, 
 -- Session and family list what may be honoured: a revocation has no more to go through than that, however often was rotated.
 -- What was spent stays to be recognised for as long as anything of the family can live. First added, then removed: a set that
 -- becomes empty loses its lifetime.
-for _, set in ipairs({session_tokens, family .. ':tokens'}) do
+for _, set in ipairs({session_tokens, family_tokens}) do
   redis.call('SADD', set, new_hash)
   redis.call('SREM', set, hash)
 end
