@@ -16,10 +16,16 @@ import pytest
 from service.domain.application import Application
 from service.domain.connection import Connection, ConnectionOptions
 from service.domain.delivery import Delivery
-from service.domain.identifiers import new_refresh_token, new_refresh_token_id, new_revocation_id, new_session_id
+from service.domain.identifiers import (
+    new_refresh_token,
+    new_refresh_token_id,
+    new_revocation_id,
+    new_session_id,
+    revocation_id_for,
+)
 from service.domain.identifiers import user_id_for as derived_user_id
 from service.domain.refresh_token import RefreshToken, expiry_of
-from service.domain.revocation import Everything, OneSession, Revocation, RevocationRequest
+from service.domain.revocation import Everything, Initiator, OneSession, Revocation, RevocationRequest, TokenFamily
 from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, iss_sub
 from service.resources import Resources, open_resources
@@ -225,6 +231,23 @@ class House:
         """Accept a revocation of people, or of one session; its id."""
         accepted = await self.resources.sink.accept(self.request(*names, session_id=session_id))
         return accepted.revocation_id
+
+    async def revoke_family(self, secret: str, *, initiator: Initiator = "refresh_token_delete") -> str:
+        """Accept the end of the family of a refresh token; the revocation's id."""
+        accepted = await self.resources.sink.accept(await self.end_of_family(secret, initiator=initiator))
+        return accepted.revocation_id
+
+    async def end_of_family(self, secret: str, *, initiator: Initiator = "refresh_token_delete") -> RevocationRequest:
+        """What asks for the end of the family of a refresh token."""
+        token = await self.resources.refresh_tokens.find(secret)
+        assert token is not None
+        return RevocationRequest(
+            revocation_id=revocation_id_for(initiator, token.family_id),
+            connection_id=token.connection_id,
+            user_ids=(token.user_id,),
+            initiator=initiator,
+            scope=TokenFamily(session_id=token.session_id, family_id=token.family_id),
+        )
 
     async def record_only(self, request: RevocationRequest) -> str:
         """What is left when a process dies right after it has recorded a revocation; its id."""
