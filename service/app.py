@@ -21,6 +21,7 @@ from service.receive import (
     okta_event_hook,
     refresh_tokens,
     sign_ins,
+    token_revocation,
 )
 from service.resources import open_resources
 from service.settings import Settings
@@ -46,6 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *leaving.OPERATIONS,
     *refresh_tokens.OPERATIONS,
     *introspection.OPERATIONS,
+    *token_revocation.OPERATIONS,
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *people.OPERATIONS,

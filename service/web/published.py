@@ -21,6 +21,9 @@ from service.web.state import Request, resources_of
 PUBLIC_CACHE: Final = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
 """Metadata and keys may be kept for five minutes: well shorter than a new key is published before it signs."""
 
+CLIENT_AUTHENTICATION: Final = ("client_secret_basic", "client_secret_post")
+"""How an application may prove itself where it sends a form (RFC 6749 section 2.3.1)."""
+
 RETRY_AFTER_S: Final = 5
 """When a probe may look again at a Redis that is not fit, in seconds."""
 
@@ -48,7 +51,9 @@ async def read_metadata(request: Request) -> Response:
         "issuer": settings.token_issuer,
         "jwks_uri": f"{settings.base_url}/.well-known/jwks.json",
         "introspection_endpoint": f"{settings.base_url}/oauth/introspect",
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "introspection_endpoint_auth_methods_supported": list(CLIENT_AUTHENTICATION),
+        "revocation_endpoint": f"{settings.base_url}/oauth/revoke",
+        "revocation_endpoint_auth_methods_supported": list(CLIENT_AUTHENTICATION),
         "global_token_revocation_endpoint": global_token_revocation_url(settings, "{connection_name}"),
         "global_token_revocation_endpoint_auth_methods_supported": ["Bearer"],
         "backchannel_logout_supported": True,

@@ -14,6 +14,9 @@ for _, hash in ipairs(redis.call('SMEMBERS', tokens)) do
   if token.client_id == client and token_is_active(person, fields, token, 0) then
     redis.call('DEL', key)
     redis.call('SREM', tokens, hash)
+    -- With its family: a token it was rotated from would else seem to have been stolen when it comes again.
+    local family = person .. ':family:' .. (token.family_id or '')
+    if redis.call('EXISTS', family) == 1 then redis.call('HSETNX', family, 'ended_by', '') end
     table.insert(ended, hash)
   end
 end
