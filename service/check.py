@@ -100,7 +100,9 @@ async def check_connections(settings: Settings) -> list[Finding]:
             fetches = asyncio.Semaphore(CONCURRENT_FETCHES)
             async with asyncio.TaskGroup() as group:
                 looks = [group.create_task(_look_at(each, resources.issuer_keys, fetches)) for each in connections]
-            return [each.result() for each in looks] or [_ok("connections", "none yet")]
+            found = [each.result() for each in looks]
+            found += [_capturing(each) for each in connections if each.options.capture_refused_assertions]
+            return found or [_ok("connections", "none yet")]
     except (SettingsError, SigningKeysError, Unavailable) as error:
         return [_warn("connections", f"not looked at: {error}")]
     except ValueError:  # as in _inspect
@@ -167,6 +169,11 @@ async def _look_at(connection: Connection, keys: IssuerKeys, fetches: asyncio.Se
     if not connection.enabled:
         return _warn(subject, "it is disabled: its identity provider is answered 403")
     return _ok(subject, f"{usable} usable {'key' if usable == 1 else 'keys'} from its identity provider")
+
+
+def _capturing(connection: Connection) -> Finding:
+    told = "capture mode is on: names in refused assertions are logged; switch it off when the connection is set up"
+    return _warn(f"connection {connection.name}", told)
 
 
 def _table(found: list[Finding]) -> Table:

@@ -28,6 +28,7 @@ from service.store.schedule import Schedule
 from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
 from service.telemetry import Numbers, get_logger
+from service.verify.capture import Captures
 from service.verify.issuer_keys import IssuerKeys
 
 log = get_logger(__name__)
@@ -61,6 +62,7 @@ class Resources:
     sink: Sink
     outbound: Outbound
     issuer_keys: IssuerKeys
+    captures: Captures
 
 
 @asynccontextmanager
@@ -123,6 +125,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             sink=Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers),
             outbound=outbound,
             issuer_keys=issuer_keys,
+            captures=Captures(clock),
         )
 
 

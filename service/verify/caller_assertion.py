@@ -12,6 +12,7 @@ from typing import Any, Final
 from service.domain.connection import Connection
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.signed_token import CREDENTIAL_REFUSED, read_claims, read_token, refuse, signed_payload
+from service.verify.told import told
 
 TYP: Final = "global-token-revocation+jwt"
 """The kind of JWT this is (RFC 8725 section 3.11), as Okta sends it."""
@@ -33,8 +34,6 @@ LAST_SECOND: Final = 253_402_300_799
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON can write and UTF-8 cannot."""
-
-_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9._~:/%\[\]-]{1,200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ async def verify_caller_assertion(
 
     # 4. Of this kind and no other (RFC 8725 section 3.11); compared as media types are (RFC 7515 section 4.1.9).
     if signed.typ is None or signed.typ.lower().removeprefix("application/") != TYP:
-        refuse("wrong_typ", f"`typ` is {_told(signed.typ)}; expected {TYP}")
+        refuse("wrong_typ", f"`typ` is {told(signed.typ)}; expected {TYP}")
 
     # 5. Claims that can be read in one way only (RFC 7519 section 4).
     claims = read_claims(payload)
@@ -78,16 +77,16 @@ async def verify_caller_assertion(
     # 6. Issued by the connection's identity provider, character by character (RFC 7523 section 3 item 1).
     iss = claims.get("iss")
     if not isinstance(iss, str) or iss not in connection.assertion_issuers:
-        refuse("wrong_iss", f"`iss` is {_told(iss)}; expected {' or '.join(connection.assertion_issuers)}")
+        refuse("wrong_iss", f"`iss` is {told(iss)}; expected {' or '.join(connection.assertion_issuers)}")
 
     # 7. About the caller it was configured for (RFC 8725 section 3.8; Okta: the client_id, or a SAML app's instance id).
     if claims.get("sub") != connection.assertion_subject:
-        refuse("wrong_sub", f"`sub` is {_told(claims.get('sub'))}; expected {connection.assertion_subject}")
+        refuse("wrong_sub", f"`sub` is {told(claims.get('sub'))}; expected {connection.assertion_subject}")
 
     # 8. Meant for this endpoint and for nobody else (RFC 7523 section 3 item 3, RFC 8725 section 3.9).
     aud = claims.get("aud")
     if aud not in (audience, [audience]):
-        refuse("wrong_aud", f"`aud` is {_told(aud)}; expected exactly {audience}")
+        refuse("wrong_aud", f"`aud` is {told(aud)}; expected exactly {audience}")
 
     # 9. Fresh (RFC 7523 section 3 items 4 to 6, RFC 7519 sections 4.1.4 to 4.1.6).
     exp = _check_times(claims, now=now_ms / 1000)
@@ -135,18 +134,3 @@ def _time(claims: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LAST_SECOND:
         refuse("bad_time_claim", f"`{name}` must be a number of seconds since the epoch")
     return float(value)
-
-
-def _told(value: object) -> str:
-    """A claim's value for a message: in full only where it is a plain URL, which is no secret and no person's name."""
-    match value:
-        case None:
-            return "missing"
-        case str() if _PLAIN_URL.fullmatch(value):
-            return value
-        case str():
-            return "another string"
-        case list():
-            return f"a list of {len(value)}"
-        case _:
-            return "not a string"
