@@ -1,4 +1,4 @@
-"""The command line: `logoutd dev|serve|work|demo|check|keys`."""
+"""The command line: what runs logoutd (`dev`, `serve`, `work`, `demo`, `check`, `keys`), and the management API in a shell."""
 
 import os
 import sys
@@ -10,7 +10,12 @@ from typing import Annotated
 
 import typer
 
+from service.cli.clients import clients
+from service.cli.connections import connections
+from service.cli.deliveries import deliveries
 from service.cli.keys import keys
+from service.cli.revocations import revocations
+from service.cli.sessions import sessions
 from service.dev.child import module_command, module_environment
 from service.dev.errors import DevError
 from service.dev.folder import default_folder
@@ -28,6 +33,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys, name="keys")
+app.add_typer(connections, name="connections")
+app.add_typer(clients, name="clients")
+app.add_typer(clients, name="applications", help="The same as `clients`.")
+app.add_typer(sessions, name="sessions")
+app.add_typer(revocations, name="revocations")
+app.add_typer(deliveries, name="deliveries")
 
 
 @contextmanager
