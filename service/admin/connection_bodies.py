@@ -9,6 +9,7 @@ from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, Conn
 from service.errors import InvalidRequest
 from service.outbound import Outbound, OutboundError
 from service.settings import Settings
+from service.verify.encrypted_token import check_decryption_key
 from service.verify.hook_secret import hash_hook_secret
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import fetch_provider_metadata
@@ -99,6 +100,8 @@ async def resolve_options(
         value = getattr(body, member)
         if value is not None:
             outbound.check_url(value, what=member)
+    if body.decryption_jwk is not None:
+        check_decryption_key(body.decryption_jwk)
     given = body.global_token_revocation_jwt_iss
     common: dict[str, Any] = {
         "type": body.type,

@@ -19,9 +19,8 @@ from service.domain.clock import Clock
 from service.domain.connection import Connection
 from service.errors import NotAuthenticated
 from service.telemetry import get_logger
-from service.verify.caller_assertion import LAST_SECOND
-from service.verify.signed_token import MAX_TOKEN_LENGTH
-from service.verify.told import told
+from service.verify.claims import LAST_SECOND, told
+from service.verify.encrypted_token import MAX_ENCRYPTED_LENGTH
 
 MAX_CAPTURES: Final = 10
 """Most lines about one connection in CAPTURE_WINDOW_MS from one process: anyone can send what will be refused."""
@@ -98,7 +97,7 @@ class Captures:
 
 def describe_token(token: str, *, expected: Expected, now_ms: int) -> dict[str, Any]:
     """What may be told of a token nobody has verified, as members of a log line."""
-    if len(token) > MAX_TOKEN_LENGTH:
+    if len(token) > MAX_ENCRYPTED_LENGTH:
         return {"characters": len(token)}
     parts = token.split(".")
     described: dict[str, Any] = {"characters": len(token), "parts": len(parts)}

@@ -20,7 +20,7 @@ from joserfc.jwk import Key
 from service.domain.clock import Clock
 from service.domain.connection import Connection
 from service.domain.identifiers import fingerprint
-from service.errors import InvalidRequest, Unavailable
+from service.errors import InvalidRequest, KeysUnavailable
 from service.outbound import OutboundError
 from service.telemetry import Numbers, get_logger
 from service.verify.key_set import KeySet, read_key_set
@@ -243,6 +243,6 @@ def _source(connection: Connection) -> _Source:
     return _Source(issuer=options.issuer, discovery_url=options.discovery_url)
 
 
-def _unavailable() -> Unavailable:
+def _unavailable() -> KeysUnavailable:
     # The URL stays in the log: whoever asks has not shown who they are.
-    return Unavailable("the identity provider's keys cannot be fetched", retry_after=RETRY_AFTER_S)
+    return KeysUnavailable("the identity provider's keys cannot be fetched", retry_after=RETRY_AFTER_S)

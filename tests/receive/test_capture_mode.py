@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.receive.door import assertion, forged, knock
-from tests.support.asgi import Api, gtr_url, refused
+from tests.support.asgi import SUBJECT, Api, gtr_url, refused
 from tests.support.identity_provider import IdentityProvider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,3 +41,17 @@ async def test_whoever_knocks_cannot_tell_that_it_is_on(api: Api, idp: IdentityP
     assert [(each.status_code, each.content, each.headers) for each in captured] == [
         (each.status_code, each.content, each.headers) for each in quiet
     ]
+
+
+async def test_a_refused_logout_token_is_captured_too(api: Api, idp: IdentityProvider) -> None:
+    await api.connection(idp, options={"capture_refused_assertions": True})
+    token = idp.logout_token(sub=SUBJECT, now_s=api.clock.now_s, claims={"aud": "another-application"})
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        answer = await api.http.post("/oauth/backchannel-logout/connection/okta", data={"logout_token": token})
+    refused(answer, 400, "invalid_request", "`aud`")
+    (line,) = [each for each in lines if each["event"] == "assertion.captured"]
+    assert (line["door"], line["reason"]) == ("backchannel_logout", "wrong_aud")
+    assert (line["iss"], line["aud"], line["aud_sent"]) == ("match", "mismatch", "another string")
+    assert "sub" not in line, "it names a person"
+    assert "sub" in line["claims"]
+    assert SUBJECT not in json.dumps(line)

@@ -18,7 +18,7 @@ from service.verify.capture import (
     Expected,
     describe_token,
 )
-from service.verify.signed_token import MAX_TOKEN_LENGTH
+from service.verify.encrypted_token import MAX_ENCRYPTED_LENGTH
 from tests.support import tokens
 from tests.support.assertion_door import AUDIENCE, Door
 from tests.support.clock import HandClock
@@ -180,7 +180,7 @@ def test_names_are_bounded_in_number(door: Door) -> None:
         ("s3cret", {"characters": 6, "parts": 1}),
         ("a.b.c", {"characters": 5, "parts": 3}),
         ("é.\ud800.c", {"characters": 5, "parts": 3}),
-        ("x" * (MAX_TOKEN_LENGTH + 1), {"characters": MAX_TOKEN_LENGTH + 1}),
+        ("x" * (MAX_ENCRYPTED_LENGTH + 1), {"characters": MAX_ENCRYPTED_LENGTH + 1}),
         (f"{tokens.encoded(b'[' * 5000)}.a.b", {"characters": 6671, "parts": 3}),
         (f"{tokens.encoded(b'[1]')}.{tokens.encoded(b'7')}.b", {"characters": 9, "parts": 3}),
         (f"{tokens.encoded(b'{}')}.{tokens.encoded(b'1' * 5000)}.b", {"characters": 6673, "parts": 3, "header": []}),
