@@ -14,8 +14,10 @@ from service.cli.clients import clients
 from service.cli.connections import connections
 from service.cli.deliveries import deliveries
 from service.cli.keys import keys
+from service.cli.okta import okta
 from service.cli.revocations import revocations
 from service.cli.sessions import sessions
+from service.cli.shell import EXIT_CODES
 from service.dev.child import module_command, module_environment
 from service.dev.errors import DevError
 from service.dev.folder import default_folder
@@ -29,6 +31,7 @@ app = typer.Typer(
     name="logoutd",
     help="Universal logout: an identity provider signs a person out, every refresh token dies at once, "
     "every application is told.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -39,6 +42,7 @@ app.add_typer(clients, name="applications", help="The same as `clients`.")
 app.add_typer(sessions, name="sessions")
 app.add_typer(revocations, name="revocations")
 app.add_typer(deliveries, name="deliveries")
+app.add_typer(okta, name="okta")
 
 
 @contextmanager

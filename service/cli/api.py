@@ -48,14 +48,9 @@ class Target:
     token: str = field(repr=False)
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether it is on this machine."""
-        return _is_loopback(self.url)
-
-    @property
     def in_the_clear(self) -> bool:
         """Whether the token would travel unencrypted over a network."""
-        return urlsplit(self.url).scheme == "http" and not self.is_loopback
+        return urlsplit(self.url).scheme == "http" and not is_loopback(self.url)
 
 
 def find_target(*, url: str | None, token_file: Path | None) -> Target:
@@ -73,7 +68,7 @@ def find_target(*, url: str | None, token_file: Path | None) -> Target:
     token = settings.admin_token.get_secret_value()
     if token_file is not None:
         token = _read(token_file, "--token-file")
-    elif not token and _is_loopback(base) and (kept := DataFolder(default_folder()).admin_token).exists():
+    elif not token and is_loopback(base) and (kept := DataFolder(default_folder()).admin_token).exists():
         token = _read(kept, "the token of `logoutd dev`")
     if not token:
         raise SettingsError(
@@ -93,7 +88,7 @@ class Api:
         self.target = target
         # The operator's shell may need a proxy and a certificate authority of its own, as their other tools do; on the way
         # to this machine itself a proxy would be handed the token for nothing.
-        direct = {f"all://{_host(target.url)}": None} if target.is_loopback else None
+        direct = {f"all://{_host(target.url)}": None} if is_loopback(target.url) else None
         self._http = httpx.Client(
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
             trust_env=True,
@@ -185,7 +180,8 @@ def _host(url: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

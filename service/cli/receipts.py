@@ -15,6 +15,14 @@ def show_receipt(receipt: Mapping[str, Any]) -> None:
     show_table(("AT", "WHO", "WHAT", "ANSWER", "MS"), timeline(receipt))
 
 
+def show_dry_run(told: Mapping[str, Any]) -> None:
+    """What a revocation would end, and each application with what it would be told, or why nothing."""
+    show_facts({name: value for name, value in told.items() if name != "applications"})
+    show_heading("Applications")
+    rows = [(each["client_id"], each["state"], each.get("reason")) for each in told.get("applications", [])]
+    show_table(("CLIENT_ID", "STATE", "REASON"), rows)
+
+
 def timeline(receipt: Mapping[str, Any]) -> list[Row]:
     """What happened, by time; what has no time yet comes last."""
     rows = sorted(_rows(receipt), key=lambda row: row[0])

@@ -9,7 +9,7 @@ import typer
 from service.cli.bodies import given_only
 from service.cli.completion import complete_connection
 from service.cli.pages import DEFAULT_LIMIT, Cursor, Everything, Limit, list_pages
-from service.cli.receipts import show_receipt
+from service.cli.receipts import show_dry_run, show_receipt
 from service.cli.shell import REFUSED, Shell, Yes, fail, group, over_api, say
 from service.cli.shown import plain, show_facts
 from service.cli.subjects import MEMBERS, read_subject
@@ -124,7 +124,7 @@ def create_revocation(
     body = {"connection": connection, "subject": named, **given_only(reason=reason)}
     if dry_run:
         _require_dry_run(shell)
-        shell.show(shell.api.call("POST", "revocations", body=body, query={"dry_run": "true"}), show_facts)
+        shell.show(shell.api.call("POST", "revocations", body=body, query={"dry_run": "true"}), show_dry_run)
         return
     shell.confirm(f"Sign out everywhere whoever {connection} knows by {plain(named['format'])} {subject}?", yes=yes)
     answer = shell.api.call("POST", "revocations", body=body)
