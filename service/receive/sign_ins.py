@@ -13,7 +13,7 @@ from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, parse_identifier, parse_subject
 from service.errors import InvalidRequest, NotAllowed, NotFound, ReauthenticationRequired
 from service.resources import Resources
-from service.store.sessions import RETENTION_MS, TOO_EARLY
+from service.store.sessions import DAY_MS, TOO_EARLY
 from service.web.access import Caller, require_caller
 from service.web.bodies import Body, moment, read_body
 from service.web.descriptions import describe_participant, describe_session
@@ -110,7 +110,8 @@ async def create_session(request: Request) -> Response:
         sub=body.subject.sub,
         sid=body.upstream_sid,
         user_id=user_id,
-        keep_until_ms=sign_in.expires_at_ms + RETENTION_MS,
+        # As long as an application may be told because of this session.
+        keep_until_ms=sign_in.expires_at_ms + resources.settings.participation_days * DAY_MS,
     )
     if body.auth_time is not None and logged_out_at_ms is not None and body.auth_time * 1000 <= logged_out_at_ms:
         raise ReauthenticationRequired(TOO_EARLY)

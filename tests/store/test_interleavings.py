@@ -28,7 +28,7 @@ from service.store.people import LATE_MARGIN_MS
 from tests.support.house import House, open_house
 from tests.support.redis_server import empty
 
-EXAMPLES, STEPS = 60, 30
+EXAMPLES, STEPS = 120, 40
 
 T = TypeVar("T")
 
@@ -40,13 +40,13 @@ Kind = Literal[
 # What comes more often is listed more often: things should meet, and not happen beside each other.
 KINDS: Sequence[Kind] = (
     *["sign in"] * 6,
-    *["issue"] * 6,
+    *["issue"] * 9,
     "join",
-    *["revoke"] * 2,
-    *["logout"] * 3,
+    "revoke",
+    *["logout"] * 4,
     "crash",
     "cut off and crash",
-    *["delete"] * 2,
+    "delete",
     *["repeat"] * 3,
     *["work off"] * 4,
     "chore",
@@ -65,7 +65,8 @@ CHORES = ("sweep", "tidy", "forget scripts")
 class Step:
     """Something that happens. `sent`: when a logout was, seen from the newest sign-in.
 
-    `which` picks among the sessions or revocations there are, the newest being 0."""
+    `apt`: it is done to something that is alive, if there is anything, and by an application that takes part in it; most
+    things would else be refused. `which` picks among the sessions or revocations there are, the newest being 0."""
 
     kind: Kind
     who: str = "ada"
@@ -75,6 +76,7 @@ class Step:
     upstream_sid: str | None = None
     sent: str = "at"
     flag: bool = False
+    apt: bool = True
     which: int = 0
     seconds: float = 0.0
     chore: str = "sweep"
@@ -90,6 +92,7 @@ steps = st.builds(
     upstream_sid=st.sampled_from(UPSTREAM_SIDS),
     sent=st.sampled_from(("before", "at", "after", "now")),
     flag=st.booleans(),
+    apt=st.sampled_from((True, True, True, False)),
     which=st.integers(min_value=0, max_value=3),
     seconds=st.sampled_from(CLOCK_S),
     chore=st.sampled_from(CHORES),
@@ -193,7 +196,9 @@ class Story:
             case "sign in":
                 self.sign_in(step)
             case "join" | "issue" | "delete" if self.all_sessions:
-                session = self.all_sessions[-1 - step.which % len(self.all_sessions)]
+                alive = [each for each in self.all_sessions if each.honoured(self.now_ms)] if step.apt else []
+                among = alive or self.all_sessions
+                session = among[-1 - step.which % len(among)]
                 {"join": self.join, "issue": self.issue, "delete": self.delete}[step.kind](session, step)
             case "revoke":
                 self._accept(self._new(self._whose(step)))
@@ -217,6 +222,8 @@ class Story:
         if step.authenticated is not None:
             moment = (person.revoked_at_ms or person.logged_out_ms.get(step.upstream_sid) or self.now_ms) // 1000
             auth_time_s = moment + {"before": -1, "at": 0, "after": 1}[step.authenticated]
+            if step.apt and person.refuses(auth_time_s, step.upstream_sid):
+                auth_time_s = None
         signing_in = self.house.sign_in(
             step.who,
             step.client,
@@ -249,13 +256,12 @@ class Story:
 
     def issue(self, session: ModelSession, step: Step) -> None:
         secret = f"a-token-minted-elsewhere-{next(self.numbers)}"
-        issuing = self.house.issue(
-            session.session_id, step.client, offline=step.flag, lasts_s=step.lasts_s, secret=secret
-        )
+        client = min(session.clients) if step.apt else step.client
+        issuing = self.house.issue(session.session_id, client, offline=step.flag, lasts_s=step.lasts_s, secret=secret)
         if not session.honoured(self.now_ms):
             with pytest.raises(NotFound):
                 self.run(issuing)
-        elif step.client not in session.clients:
+        elif client not in session.clients:
             with pytest.raises(InvalidRequest):
                 self.run(issuing)
         else:
@@ -273,7 +279,7 @@ class Story:
             begun_by_ms=newest_ms + away_ms,
             upstream_sid=step.upstream_sid,
             or_without_sid=step.upstream_sid is not None and step.which == 0,
-            offline_too=step.flag,
+            offline_too=step.flag and step.chore == "sweep",
         )
 
     def crash(self, step: Step, *, cut_off_too: bool) -> None:
