@@ -1,7 +1,7 @@
 """`logoutd deliveries …`: what each application was told of a revocation."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -9,6 +9,8 @@ from service.cli.completion import complete_client
 from service.cli.receipts import deliveries_table, timeline
 from service.cli.shell import REFUSED, Shell, fail, group, over_api
 from service.cli.shown import show_facts, show_heading, show_table
+
+STATES: Final = ("pending", "retrying", "delivered", "dead", "skipped")
 
 deliveries = group("Deliveries: what each application was told of a revocation.")
 
@@ -21,14 +23,14 @@ def list_deliveries(
     shell: Shell,
     *,
     revocation_id: Receipt,
-    state: Annotated[
-        str | None, typer.Option(help="In this state only: pending, retrying, delivered, dead or skipped.")
-    ] = None,
+    state: Annotated[str | None, typer.Option(help=f"In this state only: {', '.join(STATES)}.")] = None,
     client: Annotated[
         str | None, typer.Option(metavar="CLIENT_ID", help="To this application only.", autocompletion=complete_client)
     ] = None,
 ) -> None:
     """List the deliveries of a revocation."""
+    if state is not None and state not in STATES:
+        raise typer.BadParameter(f"--state is one of {', '.join(STATES)}")
     found = [
         each
         for each in _of(shell, revocation_id)["deliveries"]

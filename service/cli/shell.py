@@ -73,7 +73,9 @@ class Shell:
             return
         if not sys.stdin.isatty():
             raise typer.BadParameter("there is no terminal to ask at: say --yes")
-        if not typer.confirm(plain(question), err=True):
+        # Not typer's own way to ask: it writes to standard output, which is for the answer.
+        print(f"{plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             say("nothing was changed")
             raise typer.Exit(REFUSED)
 
