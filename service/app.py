@@ -17,9 +17,11 @@ from service.receive import (
     backchannel_logout,
     global_token_revocation,
     introspection,
+    leaving,
     okta_event_hook,
     refresh_tokens,
     sign_ins,
+    token_revocation,
 )
 from service.resources import open_resources
 from service.settings import Settings
@@ -42,8 +44,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *backchannel_logout.OPERATIONS,
     *okta_event_hook.OPERATIONS,
     *sign_ins.OPERATIONS,
+    *leaving.OPERATIONS,
     *refresh_tokens.OPERATIONS,
     *introspection.OPERATIONS,
+    *token_revocation.OPERATIONS,
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *people.OPERATIONS,

@@ -166,7 +166,7 @@ def _check_times(claims: Mapping[str, Any], *, allow_missing_exp: bool, now: flo
         oldest, until = MAX_AGE_S, min(exp, iat + MAX_AGE_S)
     else:
         oldest, until = MAX_AGE_WITHOUT_EXP_S, iat + MAX_AGE_WITHOUT_EXP_S
-    if iat <= now - oldest - SKEW_S:
+    if iat < now - oldest - SKEW_S:
         refuse("too_old", f"`iat` is {now - iat:.0f} s ago; at most {oldest} s are allowed")
     if "nbf" in claims and (nbf := time_claim(claims, "nbf")) > now + SKEW_S:
         refuse("not_yet_valid", f"`nbf` is {nbf - now:.0f} s ahead of our clock; at most {SKEW_S} s are allowed")

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from service.web.state import Request
 
@@ -41,6 +42,15 @@ class Operation:
     """What each status means; those every operation of its access has are added."""
 
 
+class _Path(Route):
+    """A path of ours. The first that fits is the one that is meant: a method it does not take is 405, and no later template
+    of another path is asked."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        return (Match.FULL if match is Match.PARTIAL else match), found
+
+
 def build_routes(operations: Iterable[Operation]) -> list[Route]:
     """One route per path; a method it does not take is 405, with all it does take in `Allow`."""
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
@@ -49,7 +59,7 @@ def build_routes(operations: Iterable[Operation]) -> list[Route]:
             raise ValueError(f"{each.method} {each.path} is there twice")
         by_path[each.path][each.method] = each.endpoint
     return [
-        Route(path, _by_method(endpoints), methods=[*endpoints], include_in_schema=False)
+        _Path(path, _by_method(endpoints), methods=[*endpoints], include_in_schema=False)
         for path, endpoints in by_path.items()
     ]
 

@@ -16,6 +16,7 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 _ANSWERS: Final[tuple[tuple[type[errors.LogoutdError], int, str], ...]] = (
     (errors.UnsupportedMediaType, 415, "invalid_request"),
     (errors.InvalidClientMetadata, 400, "invalid_client_metadata"),
+    (errors.InvalidGrant, 400, "invalid_grant"),
     (errors.InvalidRequest, 400, "invalid_request"),
     (errors.NotAllowed, 403, "access_denied"),
     (errors.NotFound, 404, "not_found"),

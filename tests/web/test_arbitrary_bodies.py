@@ -132,8 +132,10 @@ WITH_ALL_MEMBERS: Mapping[str, Mapping[str, Any]] = {
         "scope": "openid",
         "offline": True,
         "expires_in": 60,
+        "idle_expires_in": 30,
         "token": "a-token-minted-elsewhere",
     },
+    "POST /api/v2/refresh-tokens/rotate": {"token": "a-successor-minted-elsewhere"},
     "PATCH /api/v2/connections/{connection_id}": {"enabled": True, "enabled_clients": ["shop", "wiki"]},
     "POST /api/v2/clients": {"client_name": "Third", "id_token_signed_response_alg": "ES256"},
     "PATCH /api/v2/clients/{client_id}": {
