@@ -435,7 +435,9 @@ async def test_step_1_a_key_that_could_not_decrypt_is_refused_when_it_is_given_a
         assert str(good["d"]) not in answer.text
     # A change of something else leaves it as it is.
     assert (await api.patch(path, {"options": {"scopes": "openid email"}})).status_code == 200
-    refused(await api.backchannel_logout(await token(api, idp)), 400, "invalid_request", "not one this connection accepts")
+    refused(
+        await api.backchannel_logout(await token(api, idp)), 400, "invalid_request", "not one this connection accepts"
+    )
 
 
 # Whatever anybody sends
