@@ -19,6 +19,7 @@ from service.errors import InvalidGrant, NotFound, Unavailable
 from service.store.covered import EndedSession, Told
 from service.store.deliveries import Settlement
 from service.store.kept_tokens import KeptToken
+from service.store.replay import LogoutToken
 from tests.support.house import CONNECTION, ISSUER, UPSTREAM, House, open_house, user_id
 from tests.support.redis_server import start_redis
 
@@ -87,6 +88,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         session_id="ses_1", ended=True, offline_ended=True, active=True, token_hashes=("hash",), live_tokens=1
     )
     connection, revocation = house.connection(), house.request("ada", revocation_id=rid)
+    token = LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
     kept = KeptToken(kept_id="kept_1", connection_id=CONNECTION, text="token", received_at_ms=now_ms, looks=0)
     application = Application(client_id="crm", client_secret_hash="", created_at_ms=now_ms, updated_at_ms=now_ms)
     return {
@@ -132,8 +134,9 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "replays.remember_unknown": lambda: r.replays.remember_unknown(
             CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
         ),
-        "replays.bind_logout": lambda: r.replays.bind_logout(
-            CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
+        "replays.bind_logout": lambda: r.replays.bind_logout(CONNECTION, ISSUER, "jti", token=token),
+        "replays.remember_logout_of_nobody": lambda: r.replays.remember_logout_of_nobody(
+            CONNECTION, ISSUER, "jti", token=token
         ),
         "upstream.register": lambda: r.upstream.register(
             CONNECTION, iss=ISSUER, sub="ada", sid="1", user_id=ADA, keep_until_ms=now_ms + 60_000

@@ -22,9 +22,9 @@ if sid then
   redis.call('ZADD', ended_sids, 'GT', ARGV[6], sid)
   redis.call('ZREMRANGEBYSCORE', ended_sids, '-inf', '(' .. ARGV[10])
   redis.call('PEXPIRE', ended_sids, whole(now - tonumber(ARGV[10])))
-else
-  redis.call('HSET', person, 'logged_out_through_ms', whole(math.max(begun_by, number_at(person, 'logged_out_through_ms'))))
 end
+local refused = not sid and 'logged_out_through_ms' or cut.or_without_sid and 'logged_out_without_sid_ms'
+if refused then redis.call('HSET', person, refused, whole(math.max(begun_by, number_at(person, refused)))) end
 redis.call('ZREMRANGEBYSCORE', cutoffs, '-inf', '(' .. ARGV[5])
 redis.call('ZREMRANGEBYSCORE', revocations, '-inf', '(' .. ARGV[5])
 return 1
