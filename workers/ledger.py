@@ -123,7 +123,7 @@ def _told(entry: Entry) -> Told:
         sub=entry.after.sub,
         sid=entry.after.sid,
         session_id=entry.revocation.session_id,
-        offline_live_on=isinstance(scope, SessionsBegunBy) and not scope.offline_too,
+        partly=scope if isinstance(scope, SessionsBegunBy) else None,
     )
 
 

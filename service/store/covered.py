@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.domain.delivery_plan import Target
-from service.domain.revocation import OneSession, Scope
+from service.domain.revocation import OneSession, Scope, SessionsBegunBy
 from service.store import keyspace
 from service.store.people import chunks, participation_keys
 from service.store.record import Record, Script
@@ -50,8 +50,8 @@ class Told:
     sid: str | None
     session_id: str | None
     """The one session that was meant; None: all of them up to the revocation."""
-    offline_live_on: bool = False
-    """Offline refresh tokens were not ended: who holds one is still to be told when they are."""
+    partly: SessionsBegunBy | None = None
+    """What was meant, where that was not all up to the revocation."""
 
 
 class Covered:
@@ -165,9 +165,9 @@ class Covered:
 
         What a newer sign-in has added since stays.
         """
-        groups: dict[tuple[str, str, str | None, bool], list[Told]] = defaultdict(list)
+        groups: dict[tuple[str, str, str | None, SessionsBegunBy | None], list[Told]] = defaultdict(list)
         for each in told:
-            groups[each.user_id, each.revocation_id, each.session_id, each.offline_live_on].append(each)
+            groups[each.user_id, each.revocation_id, each.session_id, each.partly].append(each)
         await self._record.pipeline(
             [
                 Script(
@@ -177,9 +177,20 @@ class Covered:
                         revocation_id,
                         session_id or "",
                         json.dumps([[each.client_id, each.sub, each.sid or ""] for each in group]),
-                        now_ms if offline_live_on else "",
+                        _cut(partly),
+                        now_ms,
                     ],
                 )
-                for (user_id, revocation_id, session_id, offline_live_on), group in groups.items()
+                for (user_id, revocation_id, session_id, partly), group in groups.items()
             ]
         )
+
+
+def _cut(scope: SessionsBegunBy | None) -> str:
+    """A partial cut-off as the scripts know it, but for the stamp it reaches through."""
+    if scope is None:
+        return ""
+    cut = {"begun_by_ms": scope.begun_by_ms, "sid": scope.upstream_sid, "or_without_sid": scope.or_without_sid}
+    return json.dumps(
+        {name: value for name, value in cut.items() if value is not None} | {"offline": scope.offline_too}
+    )

@@ -460,7 +460,7 @@ async def test_the_number_of_dropped_entries_is_told(house: House) -> None:
         await house.sign_in("ada", "crm")
     await cut(house)
     keys = [keyspace.cutoffs(ADA), keyspace.logout_cutoffs(ADA), *participation_keys(ADA)]
-    arguments = ["rev_1", "", '[["crm", "crm|ada", ""]]', ""]
+    arguments = ["rev_1", "", '[["crm", "crm|ada", ""]]', "", house.clock.now_ms()]
     assert await house.resources.record.script("forget_participation", keys, arguments) == 2
     assert await house.resources.record.script("forget_participation", keys, arguments) == 0
 
