@@ -40,13 +40,19 @@ class Logouts:
         and Unavailable.
         """
         message = fingerprint(logout.iss, *(_present(each) for each in (logout.sub, logout.sid)))
-        first_until_ms = await self.replays.bind_logout(
-            connection.id, logout.iss, logout.jti, message=message, until_ms=logout.expires_at_ms
+        first = await self.replays.bind_logout(
+            connection.id,
+            logout.iss,
+            logout.jti,
+            message=message,
+            issued_at_ms=logout.issued_at_ms,
+            until_ms=logout.expires_at_ms,
+            now_ms=self.sink.clock.now_ms(),
         )
-        if first_until_ms is None:
+        if first is None:
             raise NotAuthenticated("this `jti` came with another message before", reason="replayed_token")
         await self.upstream.mark_logged_out(
-            connection.id, iss=logout.iss, sub=logout.sub, sid=logout.sid, at_ms=logout.issued_at_ms
+            connection.id, iss=logout.iss, sub=logout.sub, sid=logout.sid, at_ms=first.issued_at_ms
         )
         people, or_without_sid = await self._resolve(logout, connection.id)
         if not people:
@@ -55,13 +61,13 @@ class Logouts:
         return await self.sink.accept(
             RevocationRequest(
                 revocation_id=revocation_id_for(
-                    "backchannel_logout", connection.id, logout.iss, logout.jti, message, str(first_until_ms)
+                    "backchannel_logout", connection.id, logout.iss, logout.jti, message, str(first.until_ms)
                 ),
                 connection_id=connection.id,
                 user_ids=people,
                 initiator="backchannel_logout",
                 scope=SessionsBegunBy(
-                    begun_by_ms=logout.issued_at_ms,
+                    begun_by_ms=first.issued_at_ms,
                     upstream_sid=logout.sid,
                     or_without_sid=or_without_sid,
                     offline_too=connection.options.revoke_offline_access,

@@ -1,6 +1,7 @@
 """Which message a `jti` came with: kept as long as the token that carried it could be accepted."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from service.domain.identifiers import fingerprint
 from service.store import keyspace
@@ -8,6 +9,19 @@ from service.store.record import Record
 
 Binding = Literal["ours", "answered_unknown", "another"]
 """What a `jti` is tied to: this message; this message, which named nobody; another one."""
+
+LATE_REPEATS_MS: Final = 600_000
+"""How long at least the `jti` of a logout token is remembered, in milliseconds: longer than the pause between two looks at a
+token that was kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstLogout:
+    """When the first token of a `jti` was issued, by the identity provider's clock, and until when it could be accepted, which
+    tells this `jti` from the same one in a much newer token."""
+
+    issued_at_ms: int
+    until_ms: int
 
 
 class Replays:
@@ -28,19 +42,24 @@ class Replays:
             return "ours"
         return "answered_unknown" if first == _unknown(message) else "another"
 
-    async def bind_logout(self, connection_id: str, iss: str, jti: str, *, message: str, until_ms: int) -> int | None:
-        """Tie the `jti` of a logout token to what the token asks for, or find what it is tied to; returns until when the first
-        such token could be accepted, which tells this `jti` from the same one in a much newer token. None: it came with
-        another message.
+    async def bind_logout(
+        self, connection_id: str, iss: str, jti: str, *, message: str, issued_at_ms: int, until_ms: int, now_ms: int
+    ) -> FirstLogout | None:
+        """Tie the `jti` of a logout token to what the token asks for, or find what it is tied to; returns the times of the
+        first such token. None: it came with another message.
 
-        By what is asked, not by the token's text: a sender may sign a repeat anew and keep its `jti`.
+        By what is asked, not by the token's text: a sender may sign a repeat anew and keep its `jti`. One that was kept may
+        have expired by now; its repeats come within minutes of it all the same.
         """
         key = keyspace.replay(connection_id, fingerprint("logout", iss, jti))
-        value = f"{message} {until_ms}"
-        _, first = await self._record.pipeline([("SET", key, value, "NX", "PXAT", until_ms), ("GET", key)])
+        value = f"{message} {issued_at_ms} {until_ms}"
+        remember_until = max(until_ms, now_ms + LATE_REPEATS_MS)
+        _, first = await self._record.pipeline([("SET", key, value, "NX", "PXAT", remember_until), ("GET", key)])
         # Gone in between: its time had come, and this token's is later.
-        first_message, _, first_until = (first or value).partition(" ")
-        return int(first_until) if first_message == message else None
+        first_message, first_issued, first_until = (first or value).split(" ")
+        if first_message != message:
+            return None
+        return FirstLogout(issued_at_ms=int(first_issued), until_ms=int(first_until))
 
     async def remember_unknown(self, connection_id: str, iss: str, jti: str, *, message: str, until_ms: int) -> None:
         """This message named nobody. Should the person come to be known, a repeat of it still has the same answer: it must

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -52,13 +53,20 @@ def decrypt(text: str, jwk: str) -> str:
         refuse("malformed_token", f"the token has {len(text)} characters; at most {MAX_ENCRYPTED_LENGTH} are read")
     registry = jwe.JWERegistry(algorithms=[*KEY_MANAGEMENT, *CONTENT_ENCRYPTION], strict_check_header=False)
     try:
-        opened = jwe.decrypt_compact(text, _import(json.loads(jwk)), registry=registry)
+        opened = jwe.decrypt_compact(text, _imported(jwk), registry=registry)
         if "zip" in opened.headers() or opened.plaintext is None:
             refuse("undecryptable", _UNREADABLE)
         return opened.plaintext.decode("ascii")
     except (JoseError, ValueError, TypeError, KeyError, AssertionError, UnsupportedAlgorithm, InvalidRequest):
         # One answer whatever went wrong: what can be told apart can be probed.
         refuse("undecryptable", _UNREADABLE)
+
+
+@lru_cache(maxsize=256)
+def _imported(jwk: str) -> Key:
+    """A connection's key, read once: to read and check an RSA key takes as long as hundreds of signature checks, and anybody
+    may send something that looks encrypted."""
+    return _import(json.loads(jwk))
 
 
 def _import(jwk: dict[str, Any]) -> Key:

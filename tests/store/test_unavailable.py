@@ -133,7 +133,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
             CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
         ),
         "replays.bind_logout": lambda: r.replays.bind_logout(
-            CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
+            CONNECTION, ISSUER, "jti", message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000, now_ms=now_ms
         ),
         "upstream.register": lambda: r.upstream.register(
             CONNECTION, iss=ISSUER, sub="ada", sid="1", user_id=ADA, keep_until_ms=now_ms + 60_000
