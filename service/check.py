@@ -119,6 +119,7 @@ async def check_connections(settings: Settings) -> list[Finding]:
             found = []
             for connection, look in zip(connections, looks, strict=True):
                 found += [look.result(), *_look_at_certificates(connection, now_ms=now_ms)]
+            found += [_capturing(each) for each in connections if each.options.capture_refused_assertions]
             return found or [_ok("connections", "none yet")]
     except (SettingsError, SigningKeysError, Unavailable) as error:
         return [_warn("connections", f"not looked at: {error}")]
@@ -255,6 +256,11 @@ def _day(ms: int) -> str:
 def _some(names: list[str]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _capturing(connection: Connection) -> Finding:
+    told = "capture mode is on: names in refused assertions are logged; switch it off when the connection is set up"
+    return _warn(f"connection {connection.name}", told)
 
 
 def _table(found: list[Finding]) -> Table:

@@ -1,163 +1,123 @@
-"""Rotation: what is added, what may go, and what is refused because an application may still need it."""
+"""Rotation: what is added and when it signs, what may be taken out, and what never may."""
 
 from typing import Any
 
 import pytest
 
 from service.domain.connection import SIGNING_ALGORITHMS
-from service.keys.rotate import add_next_keys, moment, remove_keys, replaced_keys
-from service.keys.signing_keys import USE_FROM, SigningKeysError, State, parse_signing_keys
+from service.keys.rotate import add_next_keys, remove_keys, replaced_keys
+from service.keys.signing_keys import SigningKeysError, parse_signing_keys
 from service.keys.times import KEEP_AFTER_S, LEAST_USE_AFTER_S, MOST_USE_AFTER_S, USE_AFTER_S
-from tests.support.clock import HandClock
-from tests.support.tokens import private_key
+from tests.support.signing_keys import jwk, jwks
+from tests.support.tokens import REMOVED, private_key
 
-NOW_S = HandClock().now_s
-
-FAST = ("ES256", "EdDSA")
-"""Algorithms whose keys are made in no time."""
+NOW_S = 1_800_000_000
 
 
-def document(*algorithms: str, **more: object) -> dict[str, Any]:
-    """A private JWKS as a fresh installation has it."""
-    return {"keys": [private_key(each).as_dict(private=True) for each in algorithms or FAST], **more}
+def states(document: object, now_s: int = NOW_S) -> dict[str, str]:
+    return {each.kid: each.state for each in parse_signing_keys(document).places(now_s=now_s)}
 
 
-def states(found: Any, now_s: int, algorithm: str = "ES256") -> list[State]:
-    places = parse_signing_keys(found).places(now_s=now_s)
-    return [each.state for each in places if each.algorithm == algorithm]
-
-
-def kids(found: Any, algorithm: str = "ES256") -> list[str]:
-    return [each["kid"] for each in found["keys"] if each["alg"] == algorithm]
-
-
-def rotated(found: Any, now_s: int = NOW_S, *, use_after_s: int = USE_AFTER_S) -> dict[str, Any]:
-    changed, _ = add_next_keys(found, now_s=now_s, algorithms=["ES256"], use_after_s=use_after_s)
-    return changed
-
-
-def refused(found: Any, *which: str, now_s: int) -> str:
+def refusal(document: Any, *kids: str, now_s: int = NOW_S) -> str:
     with pytest.raises(SigningKeysError) as caught:
-        remove_keys(found, which, now_s=now_s)
+        remove_keys(document, kids, now_s=now_s)
     return str(caught.value)
 
 
-def test_a_rotation_adds_a_key_of_every_algorithm_that_signs_in_a_day() -> None:
-    before = document(*SIGNING_ALGORITHMS)
-    changed, made = add_next_keys(before, now_s=NOW_S)
+def test_every_algorithm_gets_a_next_key_and_nothing_else_changes() -> None:
+    document = {"note": "ours", **jwks(jwk("ES256", note="mine"), jwk("RS256"))}
 
-    assert changed["keys"][:4] == before["keys"]
-    new = changed["keys"][4:]
-    assert tuple(each["kid"] for each in new) == made
-    assert [each["alg"] for each in new] == list(SIGNING_ALGORITHMS)
-    assert {each[USE_FROM] for each in new} == {NOW_S + 86_400}
-    assert before == document(*SIGNING_ALGORITHMS), "what came in was changed"
+    changed, made = add_next_keys(document, now_s=NOW_S)
 
-
-def test_what_else_stands_in_the_file_stays() -> None:
-    assert rotated(document(note="of the operator"))["note"] == "of the operator"
-    assert remove_keys(document(note="kept"), [], now_s=NOW_S)["note"] == "kept"
-
-
-def test_a_key_is_next_then_current_then_previous() -> None:
-    one = rotated(document())
-    starts = NOW_S + USE_AFTER_S
-    assert states(one, NOW_S) == states(one, starts - 1) == ["current", "next"]
-    assert states(one, starts) == ["previous", "current"]
-    two = rotated(one, starts)
-    assert states(two, starts + USE_AFTER_S - 1) == ["previous", "current", "next"]
-    assert states(two, starts + USE_AFTER_S) == ["previous", "previous", "current"]
+    assert changed["note"] == "ours"
+    assert changed["keys"][:2] == document["keys"]
+    added = changed["keys"][2:]
+    assert [(each["alg"], each["kid"], each["logoutd_use_from"]) for each in added] == [
+        (alg, kid, NOW_S + USE_AFTER_S) for alg, kid in zip(SIGNING_ALGORITHMS, made, strict=True)
+    ]
+    assert states(changed) == {"es256-1": "current", "rs256-1": "current", **dict.fromkeys(made, "next")}
+    later = states(changed, NOW_S + USE_AFTER_S)
+    assert later == {"es256-1": "previous", "rs256-1": "previous", **dict.fromkeys(made, "current")}
 
 
-def test_a_rotation_repeated_is_one_and_says_what_waits() -> None:
-    once = rotated(document())
-    with pytest.raises(SigningKeysError) as caught:
-        rotated(once, NOW_S + 60)
-    waiting = kids(once)[1]
-    assert str(caught.value) == (
-        f"nothing to rotate, the next key is there already: {waiting} signs ES256 from {moment(NOW_S + USE_AFTER_S)}"
+def test_an_algorithm_can_be_rotated_alone_and_sooner() -> None:
+    document = jwks(jwk("ES256"), jwk("EdDSA"))
+
+    changed, (made,) = add_next_keys(
+        document, now_s=NOW_S, algorithms=["EdDSA", "EdDSA"], use_after_s=LEAST_USE_AFTER_S
     )
 
-
-def test_a_rotation_half_done_adds_what_is_missing_alone() -> None:
-    changed, made = add_next_keys(rotated(document()), now_s=NOW_S, algorithms=FAST)
-    assert [each["alg"] for each in changed["keys"] if each["kid"] in made] == ["EdDSA"]
+    assert states(changed, NOW_S + LEAST_USE_AFTER_S - 1)[made] == "next"
+    assert states(changed, NOW_S + LEAST_USE_AFTER_S) == {"es256-1": "current", "eddsa-1": "previous", made: "current"}
 
 
-@pytest.mark.parametrize("use_after_s", [-1, 0, LEAST_USE_AFTER_S - 1, MOST_USE_AFTER_S + 1])
-def test_a_time_too_short_for_everybody_to_hear_or_too_long_is_refused(use_after_s: int) -> None:
-    with pytest.raises(SigningKeysError, match=r"at least 10 minutes before it signs, and at most 366 days"):
-        rotated(document(), use_after_s=use_after_s)
+@pytest.mark.parametrize("use_after_s", [0, -1, LEAST_USE_AFTER_S - 1, MOST_USE_AFTER_S + 1])
+def test_a_key_that_would_sign_before_applications_know_it_is_not_made(use_after_s: int) -> None:
+    with pytest.raises(SigningKeysError, match="at least 10 minutes before it signs"):
+        add_next_keys(jwks(jwk("ES256")), now_s=NOW_S, use_after_s=use_after_s)
 
 
-@pytest.mark.parametrize("use_after_s", [LEAST_USE_AFTER_S, MOST_USE_AFTER_S])
-def test_the_shortest_and_the_longest_time_are_taken(use_after_s: int) -> None:
-    assert states(rotated(document(), use_after_s=use_after_s), NOW_S + use_after_s) == ["previous", "current"]
+def test_a_rotation_repeated_adds_only_what_is_missing_and_then_says_there_is_nothing_to_do() -> None:
+    first, _ = add_next_keys(jwks(jwk("ES256"), jwk("EdDSA")), now_s=NOW_S, algorithms=["ES256"])
+
+    second, (made,) = add_next_keys(first, now_s=NOW_S + 5, algorithms=["ES256", "EdDSA"])
+    with pytest.raises(SigningKeysError, match=rf"nothing to rotate.*{made} signs EdDSA from 2027-01-16T08:00:05Z$"):
+        add_next_keys(second, now_s=NOW_S + 9, algorithms=["ES256", "EdDSA"])
+
+    assert [each["alg"] for each in second["keys"]] == ["ES256", "EdDSA", "ES256", "EdDSA"]
 
 
-def test_a_file_that_cannot_be_used_is_not_rotated() -> None:
-    with pytest.raises(SigningKeysError, match="not a JWKS"):
-        rotated({"keys": []})
+def test_a_key_that_signs_is_not_removed() -> None:
+    document = jwks(jwk("ES256", 1), jwk("ES256", 2, logoutd_use_from=NOW_S + 86_400))
+    assert refusal(document, "es256-1") == "es256-1 signs ES256 now: rotate, and retire it once another signs"
 
 
-def test_the_key_that_signs_is_not_retired() -> None:
-    found = rotated(document())
-    current, _ = kids(found)
-    assert refused(found, current, now_s=NOW_S) == (
-        f"{current} signs ES256 now: rotate, and retire it once another signs"
-    )
+def test_a_key_that_was_replaced_stays_until_nothing_it_signed_is_on_its_way() -> None:
+    document = jwks(jwk("ES256", 1), jwk("ES256", 2, logoutd_use_from=NOW_S))
+    leaves_s = NOW_S + KEEP_AFTER_S
+
+    assert refusal(document, "es256-1", now_s=NOW_S).endswith("retire it from 2027-01-15T08:10:00Z on")
+    assert replaced_keys(document, now_s=leaves_s - 1) == ()
+    assert refusal(document, "es256-1", now_s=leaves_s - 1)
+    assert replaced_keys(document, now_s=leaves_s) == ("es256-1",)
+    assert states(remove_keys(document, ["es256-1"], now_s=leaves_s), leaves_s) == {"es256-2": "current"}
 
 
-def test_a_replaced_key_is_retired_once_its_last_signature_has_been_checked() -> None:
-    found = rotated(document())
-    old, new = kids(found)
-    free_s = NOW_S + USE_AFTER_S + KEEP_AFTER_S
-    assert refused(found, old, now_s=free_s - 1) == (
-        f"{old} signed until a moment ago, and applications are still to check it: retire it from {moment(free_s)} on"
-    )
-    assert replaced_keys(found, now_s=free_s - 1) == ()
-    assert replaced_keys(found, now_s=free_s) == (old,)
-    assert kids(remove_keys(found, [old], now_s=free_s)) == [new]
+def test_a_next_key_can_be_taken_back_while_every_process_will_hear_of_it_in_time() -> None:
+    document = jwks(jwk("ES256", 1), jwk("ES256", 2, logoutd_use_from=NOW_S))
+
+    in_time = remove_keys(document, ["es256-2"], now_s=NOW_S - LEAST_USE_AFTER_S)
+
+    assert states(in_time) == {"es256-1": "current"}
+    assert "too soon" in refusal(document, "es256-2", now_s=NOW_S - LEAST_USE_AFTER_S + 1)
 
 
-def test_a_next_key_is_taken_back_while_everybody_can_still_hear_of_it() -> None:
-    found = rotated(document())
-    old, new = kids(found)
-    starts = NOW_S + USE_AFTER_S
-    assert kids(remove_keys(found, [new], now_s=starts - LEAST_USE_AFTER_S)) == [old]
-    assert refused(found, new, now_s=starts - LEAST_USE_AFTER_S + 1) == (
-        f"{new} signs from {moment(starts)} on, too soon for every process to hear that it shall not: "
-        "let it, and rotate again"
-    )
+def test_the_last_key_of_an_algorithm_is_not_removed_whatever_its_place() -> None:
+    waiting = jwks(jwk("ES256", 1), jwk("EdDSA", 1, logoutd_use_from=NOW_S + 86_400))
+    assert refusal(waiting, "eddsa-1") == "eddsa-1 is the last key for EdDSA: rotate first"
 
 
-def test_the_only_key_of_an_algorithm_is_not_retired_before_it_signs_either() -> None:
-    found, (only,) = add_next_keys(document("EdDSA"), now_s=NOW_S, algorithms=["ES256"])
-    assert refused(found, only, now_s=NOW_S) == f"{only} is the last key for ES256: rotate first"
+def test_of_several_keys_none_is_removed_when_one_may_not_go() -> None:
+    document = jwks(jwk("ES256", 1), jwk("ES256", 2), jwk("EdDSA", 1))
+    assert refusal(document, "es256-2", "eddsa-1").startswith("eddsa-1 signs EdDSA now")
+    assert refusal(document, "es256-2", "es256-9") == "there is no signing key es256-9"
+    assert states(remove_keys(document, ["es256-2", "es256-2"], now_s=NOW_S)) == {
+        "es256-1": "current",
+        "eddsa-1": "current",
+    }
 
 
-def test_of_several_keys_none_is_retired_unless_all_may_be() -> None:
-    found = rotated(document())
-    old, new = kids(found)
-    now_s = NOW_S + USE_AFTER_S + KEEP_AFTER_S
-    assert refused(found, old, new, now_s=now_s).startswith(f"{new} signs ES256 now")
-    assert refused(found, old, "nobody", now_s=now_s) == "there is no signing key nobody"
+def test_a_key_without_a_kid_goes_by_its_thumbprint() -> None:
+    nameless = jwk("ES256", 2, kid=REMOVED)
+    document = jwks(jwk("ES256", 1), nameless)
+
+    left = remove_keys(document, [private_key("ES256", 2).thumbprint()], now_s=NOW_S)
+
+    assert left == jwks(jwk("ES256", 1))
 
 
-def test_a_key_without_kid_is_retired_by_its_thumbprint() -> None:
-    found = document()
-    del found["keys"][0]["kid"]
-    found = rotated(found)
-    thumbprint = private_key("ES256").thumbprint()
-    left = remove_keys(found, [thumbprint], now_s=NOW_S + USE_AFTER_S + KEEP_AFTER_S)
-    assert left["keys"] == found["keys"][1:]
-
-
-def test_no_refusal_shows_anything_private() -> None:
-    found = rotated(document())
-    told = "".join(refused(found, each, now_s=NOW_S + USE_AFTER_S) for each in kids(found))
-    assert not [each for each in found["keys"] if each["d"] in told]
-
-
-def test_a_moment_is_written_as_rfc_3339_has_it() -> None:
-    assert moment(1_800_000_000) == "2027-01-15T08:00:00Z"
+def test_a_document_that_is_no_key_ring_is_neither_rotated_nor_thinned_out() -> None:
+    broken = {"keys": [jwk("ES256", d=REMOVED)]}
+    with pytest.raises(SigningKeysError, match="holds no private key"):
+        add_next_keys(broken, now_s=NOW_S)
+    assert refusal(broken, "es256-1") == "signing key 1 holds no private key"
