@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from service.admin import clients, connections, people, revocations
+from service.admin import clients, connection_test, connections, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -49,6 +49,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *introspection.OPERATIONS,
     *token_revocation.OPERATIONS,
     *connections.OPERATIONS,
+    *connection_test.OPERATIONS,
     *clients.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
