@@ -111,6 +111,7 @@ async def check_connections(settings: Settings) -> list[Finding]:
             found = []
             for connection, look in zip(connections, looks, strict=True):
                 found += [look.result(), *look_at_certificates(connection, now_ms=now_ms)]
+            found += [_capturing(each) for each in connections if each.options.capture_refused_assertions]
             return found or [_ok("connections", "none yet")]
     except (SettingsError, SigningKeysError, Unavailable) as error:
         return [_warn("connections", f"not looked at: {error}")]
@@ -205,6 +206,11 @@ async def _look_at(connection: Connection, keys: IssuerKeys, fetches: asyncio.Se
 def _some(names: list[str]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _capturing(connection: Connection) -> Finding:
+    told = "capture mode is on: names in refused assertions are logged; switch it off when the connection is set up"
+    return _warn(f"connection {connection.name}", told)
 
 
 def _table(found: list[Finding]) -> Table:

@@ -35,6 +35,7 @@ from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
 from service.store.upstream import UpstreamSessions
 from service.telemetry import Numbers, get_logger
+from service.verify.capture import Captures
 from service.verify.issuer_keys import IssuerKeys
 
 log = get_logger(__name__)
@@ -74,6 +75,7 @@ class Resources:
     kept_tokens: KeptTokens
     outbound: Outbound
     issuer_keys: IssuerKeys
+    captures: Captures
 
 
 @asynccontextmanager
@@ -146,6 +148,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             kept_tokens=KeptTokens(record),
             outbound=outbound,
             issuer_keys=issuer_keys,
+            captures=Captures(clock),
         )
 
 

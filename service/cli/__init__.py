@@ -1,4 +1,4 @@
-"""The command line: `logoutd dev|serve|work|demo|check|keys`."""
+"""The command line: what runs logoutd (`dev`, `serve`, `work`, `demo`, `check`, `keys`), and the management API in a shell."""
 
 import os
 import sys
@@ -8,8 +8,15 @@ from typing import Annotated
 
 import typer
 
+from service.cli.clients import clients
+from service.cli.connections import connections
+from service.cli.deliveries import deliveries
 from service.cli.errors import one_line_errors
 from service.cli.keys import keys
+from service.cli.okta import okta
+from service.cli.revocations import revocations
+from service.cli.sessions import sessions
+from service.cli.shell import EXIT_CODES
 from service.dev.child import module_command, module_environment
 from service.dev.folder import default_folder
 from service.dev.run import run_dev
@@ -19,10 +26,18 @@ app = typer.Typer(
     name="logoutd",
     help="Universal logout: an identity provider signs a person out, every refresh token dies at once, "
     "every application is told.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys, name="keys")
+app.add_typer(connections, name="connections")
+app.add_typer(clients, name="clients")
+app.add_typer(clients, name="applications", help="The same as `clients`.")
+app.add_typer(sessions, name="sessions")
+app.add_typer(revocations, name="revocations")
+app.add_typer(deliveries, name="deliveries")
+app.add_typer(okta, name="okta")
 
 
 def _show_version(wanted: bool) -> None:

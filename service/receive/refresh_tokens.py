@@ -100,7 +100,7 @@ async def create_refresh_token(request: Request) -> Response:
         family_expires_at_ms=family_expires_at_ms,
         idle_ms=idle_ms,
     )
-    await resources.refresh_tokens.issue(secret, token, sid=part.sid, now_ms=now_ms)
+    await resources.refresh_tokens.issue(secret, token, sid=part.sid, upstream_sid=session.upstream_sid, now_ms=now_ms)
     return JSONResponse(_shown(secret, token), status_code=201, headers=NO_STORE)
 
 

@@ -4,11 +4,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from service.domain.identifiers import fingerprint
 from service.domain.refresh_token import RefreshToken, hash_token
 from service.errors import Conflict, InvalidGrant, InvalidRequest, NotFound
 from service.store import keyspace
 from service.store.people import participation_field, participation_keys
-from service.store.record import Record
+from service.store.record import Record, Script
 from service.store.sessions import RETENTION_MS
 
 TAKEN = "this token is registered already"
@@ -30,8 +31,11 @@ class RefreshTokens:
         self._record = record
         self._participation_ms = participation_ms
 
-    async def issue(self, secret: str, token: RefreshToken, *, sid: str, now_ms: int) -> None:
-        """Register `secret` as a refresh token of an active session, which the application knows as `sid`.
+    async def issue(
+        self, secret: str, token: RefreshToken, *, sid: str, upstream_sid: str | None = None, now_ms: int
+    ) -> None:
+        """Register `secret` as a refresh token of an active session, which the application knows as `sid` and the identity
+        provider as `upstream_sid`.
 
         Raises NotFound when the session has ended, InvalidRequest when the application is not in it, Conflict when the
         very token is registered already. The owner is written first: a token that is honoured can always be found.
@@ -77,8 +81,13 @@ class RefreshTokens:
             ],
         )
         if outcome == "issued":
-            # Its session may outlive its first expiry now; so must the way to find it.
-            await self._record.script("extend_owner", [keyspace.session_owner(token.session_id)], [keep_until])
+            # Its session may outlive its first expiry now; so must the ways to find it.
+            ways = [Script("extend_owner", [keyspace.session_owner(token.session_id)], [keep_until])]
+            if upstream_sid is not None:
+                named = keyspace.upstream_sid(token.connection_id, fingerprint(upstream_sid))
+                until_ms = token.family_expires_at_ms + self._participation_ms
+                ways.append(Script("extend_owner", [named], [until_ms]))
+            await self._record.pipeline(ways)
             return
         await self._take_back(hashed, token.refresh_token_id, placed=placed and outcome != "exists")
         match outcome:
