@@ -45,9 +45,9 @@ CALLERS: Final[Mapping[Access, str]] = {
 Schema = Mapping[str, Any]
 
 _LIMITS: Final = (
-    ("minLength", "at least {} characters"),
+    ("minLength", "{} or more characters"),
     ("maxLength", "at most {} characters"),
-    ("minItems", "at least {} items"),
+    ("minItems", "{} or more items"),
     ("maxItems", "at most {} items"),
     ("minimum", "from {}"),
     ("maximum", "up to {}"),
@@ -66,7 +66,7 @@ def render_docs(operations: Iterable[Operation], *, version: str) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>logoutd API</title><style>{STYLE}</style></head><body>"
-        f'<div class="page">{_contents(grouped)}<main>{_opening(version)}{body}</main></div></body></html>\n'
+        f'<header>{_opening(version)}</header><div class="page">{_contents(grouped)}<main>{body}</main></div></body></html>\n'
     )
 
 

@@ -17,6 +17,7 @@ h2 { border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
 h3 { font-size: 1.1rem; overflow-wrap: anywhere; }
 h4 { font-size: .8rem; color: var(--dim); text-transform: uppercase; letter-spacing: .05em; margin: 1.25rem 0 .4rem; }
 code, pre { font: .875rem/1.5 ui-monospace, monospace; }
+p { overflow-wrap: anywhere; }
 pre { background: var(--tint); border: 1px solid var(--line); border-radius: .4rem; padding: .75rem; overflow-x: auto; }
 nav ul { list-style: none; margin: 0; padding: 0; }
 nav li { margin: .2rem 0; font-size: .9rem; overflow-wrap: anywhere; }
@@ -30,6 +31,7 @@ td:last-child { min-width: 14rem; }
 .method { display: inline-block; min-width: 4.2rem; font: 700 .8rem ui-monospace, monospace; color: var(--link); }
 .dim { color: var(--dim); }
 section.operation { padding-bottom: .5rem; }
+main > h2:first-child { margin-top: 1rem; }
 @media (min-width: 64rem) {
   .page { display: grid; grid-template-columns: 19rem minmax(0, 1fr); gap: 2.5rem; }
   nav { position: sticky; top: 0; max-height: 100vh; overflow-y: auto; padding-bottom: 2rem; }
