@@ -27,11 +27,18 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--dim); font-weight: 600; }
 td:first-child { white-space: nowrap; }
-td:last-child { min-width: 14rem; }
+td:nth-child(2) { min-width: 7rem; }
+td:last-child { min-width: 16rem; }
 .method { display: inline-block; min-width: 4.2rem; font: 700 .8rem ui-monospace, monospace; color: var(--link); }
 .dim { color: var(--dim); }
 section.operation { padding-bottom: .5rem; }
 main > h2:first-child { margin-top: 1rem; }
+@media (max-width: 40rem) {
+  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 3.5rem; max-width: 9rem; }
+  td:nth-last-child(3) { min-width: 8rem; }
+  td:nth-child(2) { min-width: 5.5rem; }
+  td:last-child { min-width: 10rem; }
+}
 @media (min-width: 64rem) {
   .page { display: grid; grid-template-columns: 19rem minmax(0, 1fr); gap: 2.5rem; }
   nav { position: sticky; top: 0; max-height: 100vh; overflow-y: auto; padding-bottom: 2rem; }
