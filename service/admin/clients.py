@@ -154,6 +154,11 @@ OPERATIONS = (
         tag="Clients",
         access="administrator",
         body=ClientBody,
+        example={
+            "client_id": "notes",
+            "client_name": "Notes",
+            "backchannel_logout_uri": "http://127.0.0.1:9999/backchannel-logout",
+        },
         responses={201: "The client and, this once, its secret.", 409: "The client_id is taken."},
     ),
     Operation(
@@ -183,6 +188,7 @@ OPERATIONS = (
         tag="Clients",
         access="administrator",
         body=ClientPatch,
+        example={"client_name": "Notes of Acme"},
         responses={200: "The client as it is now.", 404: "There is no such client."},
     ),
     Operation(

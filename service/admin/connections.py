@@ -181,6 +181,16 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=ConnectionBody,
+        example={
+            "name": "acme-okta",
+            "strategy": "oidc",
+            "options": {
+                "type": "back_channel",
+                "issuer": "https://acme.okta.com",
+                "authorization_endpoint": "https://acme.okta.com/oauth2/v1/authorize",
+                "client_id": "0oa1example",
+            },
+        },
         responses={
             201: "The connection, with the URLs to paste into the identity provider.",
             400: "A member is wrong, or the discovery document or the keys are; the text says which.",
@@ -214,6 +224,7 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=ConnectionPatch,
+        example={"display_name": "Okta of Acme"},
         responses={200: "The connection as it is now.", 404: "There is no such connection."},
     ),
     Operation(
@@ -243,6 +254,7 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=EnabledClientsPatch,
+        example=[{"client_id": "notes", "status": True}],
         responses={200: "The clients enabled now.", 404: "There is no such connection."},
     ),
 )

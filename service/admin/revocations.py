@@ -99,6 +99,11 @@ OPERATIONS = (
         access="administrator",
         body=RevocationBody,
         query={"dry_run": "`true`: change nothing, and answer 200 with what would be ended and who would be told."},
+        example={
+            "connection": "acme-okta",
+            "subject": {"format": "email", "email": "ada@example.com"},
+            "reason": "laptop stolen",
+        },
         responses={
             200: "With `dry_run=true`: what would be ended, and a row for each application with what it would be told or why "
             "not.",

@@ -119,6 +119,7 @@ OPERATIONS = (
         tag="Doors",
         access="assertion",
         body_schema=_BODY_SCHEMA,
+        example={"sub_id": {"format": "iss_sub", "iss": "https://acme.okta.com", "sub": "00u1ada"}},
         responses={
             204: "In force: nothing the person held is honoured any more; their applications are being told.",
             403: "The connection is disabled.",

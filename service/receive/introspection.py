@@ -80,6 +80,7 @@ OPERATIONS = (
         tag="For applications",
         access="administrator or application",
         form=("token", "token_type_hint", "client_id", "client_secret"),
+        example={"token": "$REFRESH_TOKEN"},
         responses={200: 'What it stands for, or exactly `{"active": false}`.', 415: "The body is not a form."},
     ),
 )

@@ -201,6 +201,13 @@ OPERATIONS = (
         access="hook secret",
         body_schema=_BODY_SCHEMA,
         max_body_bytes=MAX_BATCH_BYTES,
+        example={
+            "data": {
+                "events": [
+                    {"uuid": "e1", "eventType": "user.session.clear", "published": "2026-01-01T00:00:00Z", "target": []}
+                ]
+            }
+        },
         responses={
             200: "In force for every event that ends sessions: their number, and that of all others.",
             403: "The connection is disabled.",

@@ -178,6 +178,7 @@ OPERATIONS = (
         tag="Refresh tokens",
         access="administrator or application",
         body=RefreshTokenBody,
+        example={"session_id": "$SESSION", "client_id": "notes", "offline": True},
         responses={
             201: "The refresh token: shown this once.",
             403: "An application may have tokens for itself only.",
@@ -193,6 +194,7 @@ OPERATIONS = (
         tag="Refresh tokens",
         access="administrator or application",
         body=RotationBody,
+        example={"refresh_token": "$REFRESH_TOKEN", "client_id": "notes"},
         responses={
             200: "The successor: shown this once.",
             400: "`invalid_grant`: the token is not honoured; had it been rotated before, its whole family has ended.",

@@ -220,6 +220,11 @@ OPERATIONS = (
         tag="Sessions",
         access="administrator or application",
         body=SignInBody,
+        example={
+            "connection": "acme-okta",
+            "subject": {"iss": "https://acme.okta.com", "sub": "00u1ada"},
+            "identifiers": [{"format": "email", "email": "ada@example.com"}],
+        },
         responses={
             201: "The session, with the names each application knows it by.",
             403: "An application is not enabled for the connection.",
@@ -235,6 +240,7 @@ OPERATIONS = (
         tag="Sessions",
         access="administrator or application",
         body=ParticipantBody,
+        example={"client_id": "notes"},
         responses={
             201: "The application is in the session.",
             403: "The application is not enabled for the connection.",

@@ -55,6 +55,7 @@ OPERATIONS = (
         tag="For applications",
         access="administrator or application",
         form=("token", "token_type_hint", "client_id", "client_secret"),
+        example={"token": "$REFRESH_TOKEN"},
         responses={
             200: "It is not honoured, whether or not it ever was. Another client's is left alone.",
             415: "The body is not a form.",

@@ -1,7 +1,7 @@
 """A route and its OpenAPI text in one record: what is served is what is documented."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -38,6 +38,8 @@ class Operation:
     max_body_bytes: int | None = None
     """Largest body, in bytes, where more than everywhere else is taken."""
     query: Mapping[str, str] = field(default_factory=dict)
+    example: Mapping[str, Any] | Sequence[Any] | None = None
+    """A body, or a form's parameters, for the reference page: its variables come from the examples before it."""
     responses: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
     """What each status means; those every operation of its access has are added."""
 
