@@ -8,7 +8,8 @@ import json
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
-from typing import Final, TextIO
+from datetime import UTC, datetime
+from typing import Final, TextIO, overload
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
@@ -16,15 +17,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.domain.connection import SIGNING_ALGORITHMS, Connection
+from service.domain.application import Application
+from service.domain.connection import SIGNING_ALGORITHMS, Connection, ConnectionOptions
 from service.errors import InvalidRequest, Unavailable
 from service.keys.ring import SigningKeysError, load_key_ring
+from service.keys.rotate import moment
 from service.outbound import OutboundError
 from service.resources import open_resources
 from service.settings import PREFIX, Settings, SettingsError, load_settings
+from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.health import Finding, Level, inspect_redis
 from service.store.record import open_pool
+from service.store.sessions import DAY_MS
+from service.verify.certificates import InvalidCertificateError, read_certificate
 from service.verify.issuer_keys import IssuerKeys
 
 CHECK_LIMIT_S: Final = 30.0
@@ -33,8 +39,14 @@ CHECK_LIMIT_S: Final = 30.0
 CONCURRENT_FETCHES: Final = 32
 """Most identity providers asked for their keys at once."""
 
+EXPIRY_WARNING_DAYS: Final = 30
+"""How long before a pinned certificate expires it is warned of, in days: a rollover needs people on both sides."""
+
 PAGE: Final = 200
-"""Connections read from the record at once."""
+"""Connections or applications read from the record at once."""
+
+NAMED: Final = 3
+"""Most applications one finding names."""
 
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
@@ -75,6 +87,9 @@ async def check_signing_keys(settings: Settings) -> list[Finding]:
     found = [_ok(subject, ", ".join(ring.algorithms))]
     if missing := [each for each in SIGNING_ALGORITHMS if each not in ring.algorithms]:
         found.append(_warn(subject, f"none for {', '.join(missing)}: an application that asks for it cannot be told"))
+    if waiting := [each for each in ring.keys.places(now_s=ring.now_s) if each.state == "next"]:
+        told = ", ".join(f"{each.algorithm} from {moment(each.from_s)}" for each in waiting)
+        found.append(_ok(subject, f"the next ones sign: {told}"))
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         found.append(_warn(subject, "every user of this machine may read the file; take the permission away"))
     return found
@@ -100,7 +115,10 @@ async def check_connections(settings: Settings) -> list[Finding]:
             fetches = asyncio.Semaphore(CONCURRENT_FETCHES)
             async with asyncio.TaskGroup() as group:
                 looks = [group.create_task(_look_at(each, resources.issuer_keys, fetches)) for each in connections]
-            found = [each.result() for each in looks]
+            now_ms = resources.clock.now_ms()
+            found = []
+            for connection, look in zip(connections, looks, strict=True):
+                found += [look.result(), *_look_at_certificates(connection, now_ms=now_ms)]
             found += [_capturing(each) for each in connections if each.options.capture_refused_assertions]
             return found or [_ok("connections", "none yet")]
     except (SettingsError, SigningKeysError, Unavailable) as error:
@@ -109,12 +127,36 @@ async def check_connections(settings: Settings) -> list[Finding]:
         return [_warn("connections", "not looked at: the URL of the record cannot be read")]
 
 
+async def check_applications(settings: Settings) -> list[Finding]:
+    """Every application: is there a key for the algorithm it checks its logout tokens with?"""
+    subject = "applications"
+    try:
+        async with open_resources(settings) as resources:
+            wanting: dict[str, list[str]] = {}
+            count = 0
+            async for each in _all_of(resources.applications):
+                count += 1
+                wanting.setdefault(each.id_token_signed_response_alg, []).append(each.client_id)
+            there = resources.key_ring.algorithms
+    except (SettingsError, SigningKeysError, Unavailable) as error:
+        return [_warn(subject, f"not looked at: {error}")]
+    except ValueError:  # as in _inspect
+        return [_warn(subject, "not looked at: the URL of the record cannot be read")]
+    lacking = [
+        _fail(subject, f"no key signs with {algorithm}, which {_some(names)} cannot be told without")
+        for algorithm, names in sorted(wanting.items())
+        if algorithm not in there
+    ]
+    return lacking or [_ok(subject, f"{count}, each with a key for its algorithm" if count else "none yet")]
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     check_settings,
     check_signing_keys,
     check_redis,
     check_queue_redis,
     check_connections,
+    check_applications,
 )
 """Every check, in the order they are shown."""
 
@@ -149,9 +191,13 @@ def run_check(*, as_json: bool, out: TextIO) -> int:
     return 0 if fit else 1
 
 
-async def _all_of(connections: Connections) -> AsyncIterator[Connection]:
+@overload
+def _all_of(store: Connections) -> AsyncIterator[Connection]: ...
+@overload
+def _all_of(store: Applications) -> AsyncIterator[Application]: ...
+async def _all_of(store: Connections | Applications) -> AsyncIterator[Connection | Application]:
     offset = 0
-    while page := await connections.page(offset=offset, limit=PAGE):
+    while page := await store.page(offset=offset, limit=PAGE):
         for each in page:
             yield each
         offset += PAGE
@@ -164,11 +210,52 @@ async def _look_at(connection: Connection, keys: IssuerKeys, fetches: asyncio.Se
             usable = await keys.prime(connection)
     except (OutboundError, InvalidRequest) as error:
         return _fail(subject, f"its identity provider's keys cannot be had: {error}")
+    source = _key_source(connection.options)
     if not usable:
-        return _fail(subject, f"its identity provider publishes no key for {', '.join(connection.allowed_algorithms)}")
+        return _fail(subject, f"there is no key for {', '.join(connection.allowed_algorithms)} in {source}")
     if not connection.enabled:
         return _warn(subject, "it is disabled: its identity provider is answered 403")
-    return _ok(subject, f"{usable} usable {'key' if usable == 1 else 'keys'} from its identity provider")
+    return _ok(subject, f"{usable} usable {'key' if usable == 1 else 'keys'} in {source}")
+
+
+def _key_source(options: ConnectionOptions) -> str:
+    if options.signing_certificates:
+        return "its pinned certificates"
+    return "its identity provider's JWKS" if options.jwks is None else "its inline JWKS"
+
+
+def _look_at_certificates(connection: Connection, *, now_ms: int) -> list[Finding]:
+    """Each pinned certificate by its fingerprint: whoever it names is nobody's business here."""
+    found = []
+    for number, pem in enumerate(connection.options.signing_certificates, start=1):
+        subject = f"connection {connection.name} certificate {number}"
+        try:
+            certificate = read_certificate(pem)
+        except InvalidCertificateError as error:
+            found.append(_fail(subject, str(error)))
+            continue
+        name = f"SHA-256 {certificate.fingerprint}"
+        ends = _day(certificate.expires_at_ms)
+        days = (certificate.expires_at_ms - now_ms) // DAY_MS
+        left = f"expires in {days} {'day' if days == 1 else 'days'}, on {ends}"
+        if certificate.has_expired(now_ms):
+            found.append(_fail(subject, f"expired on {ends}, and what it signs is refused: remove it ({name})"))
+        elif not certificate.has_begun(now_ms):
+            found.append(_warn(subject, f"counts from {_day(certificate.not_before_ms)} on, and not yet ({name})"))
+        elif days < EXPIRY_WARNING_DAYS:
+            found.append(_warn(subject, f"{left}: pin its successor beside it ({name})"))
+        else:
+            found.append(_ok(subject, f"{left} ({name})"))
+    return found
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _capturing(connection: Connection) -> Finding:
