@@ -54,16 +54,17 @@ def show_json(value: object, *, out: TextIO | None = None) -> None:
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, out: TextIO | None = None) -> None:
     """Rows under headings."""
     out = out or sys.stdout
+    headings = [plain(each) for each in columns]
     cells = [[plain(each) for each in row] for row in rows]
     if out.isatty():
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
-        for column in columns:
-            table.add_column(Text(column), overflow="fold")
+        for each in headings:
+            table.add_column(Text(each), overflow="fold")
         for row in cells:
             table.add_row(*(Text(each, style=_STATES.get(each, "")) for each in row))
         _console(out).print(table)
     else:
-        _aligned([list(columns), *cells], out)
+        _aligned([headings, *cells], out)
 
 
 def show_facts(value: Mapping[str, Any], *, out: TextIO | None = None) -> None:
