@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -117,6 +118,14 @@ def test_capture_mode_is_reminded_of(commands: Commands, okta: dict[str, Any]) -
     assert "--no-capture" in found["capture mode"][1]
 
 
+def test_an_event_hook_is_open_once_its_secret_is_set(commands: Commands, okta: dict[str, Any], tmp_path: Path) -> None:
+    assert findings(commands, "okta", "--no-self-test")[1]["event hook"][0] == "warn"
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-for-event-hooks\n", "utf-8")
+    commands.does("connections", "update", "okta", "--option-file", f"okta_event_hook_secret={secret}")
+    assert findings(commands, "okta", "--no-self-test")[1]["event hook"] == ("ok", "it answers Okta's challenge")
+
+
 def test_a_connection_that_is_not_there_is_said_at_once(commands: Commands) -> None:
     assert "no such connection" in commands.fails(1, "okta", "doctor", "nobodys")
 
@@ -215,20 +224,13 @@ def test_a_service_without_such_a_test_is_not_held_to_be_broken(
     assert [each.level for each in told if each.subject == "keys"] == ["warn"]
 
 
-@pytest.mark.parametrize(
-    ("respond", "level"),
-    [
-        (lambda asked: {"verification": asked.headers["X-Okta-Verification-Challenge"]}, "ok"),
-        (lambda _asked: {"verification": "something else"}, "warn"),
-        (lambda _asked: [], "warn"),
-    ],
-)
-def test_an_event_hook_is_open_when_it_sends_the_challenge_back(
-    server: AuthorizationServer, okta: dict[str, Any], respond: Callable[[httpx.Request], object], level: str
+@pytest.mark.parametrize("body", [{"verification": "something else"}, [], {}])
+def test_an_event_hook_that_does_not_send_the_challenge_back_is_not_open(
+    server: AuthorizationServer, okta: dict[str, Any], body: object
 ) -> None:
-    transport = Answering("/webhooks/okta/connection/okta", lambda asked: httpx.Response(200, json=respond(asked)))
-    told = examined_with(server, transport, okta).findings
-    assert [each.level for each in told if each.subject == "event hook"] == [level]
+    answered = httpx.Response(200, json=body)
+    told = examined_with(server, Answering("/webhooks/okta/connection/okta", lambda _request: answered), okta).findings
+    assert [each.level for each in told if each.subject == "event hook"] == ["warn"]
 
 
 @pytest.mark.parametrize(

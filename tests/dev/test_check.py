@@ -293,20 +293,6 @@ def test_every_connection_is_asked_for_its_keys(environment: Callable[..., None]
     assert [level for level, _ in found_of(found, "connection none")] == ["fail"]
 
 
-def test_a_connection_in_capture_mode_is_warned_of(environment: Callable[..., None], redis_url: str) -> None:
-    environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
-    with IdentityProvider.in_thread() as provider:
-        record_connections(redis_url, provider.connection(id="con_new", capture_refused_assertions=True))
-
-        status, found = check()
-
-    assert status == 0
-    (usable, capturing) = found_of(found, "connection new")
-    assert usable[0] == "ok"
-    assert capturing[0] == "warn"
-    assert capturing[1].startswith("capture mode is on")
-
-
 def test_pinned_keys_are_looked_at_without_asking_anybody(environment: Callable[..., None], redis_url: str) -> None:
     environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
     key = tokens.private_key("ES256")
@@ -379,6 +365,20 @@ def test_a_connection_whose_certificates_have_all_expired_or_cannot_be_read_is_a
         ("fail", "there is no key for RS256, PS256, ES256, EdDSA in its pinned certificates")
     ]
     assert [found_of(found, f"connection saml certificate {number}")[0][0] for number in (1, 2)] == ["fail", "fail"]
+
+
+def test_a_connection_in_capture_mode_is_warned_of(environment: Callable[..., None], redis_url: str) -> None:
+    environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
+    with IdentityProvider.in_thread() as provider:
+        record_connections(redis_url, provider.connection(id="con_new", capture_refused_assertions=True))
+
+        status, found = check()
+
+    assert status == 0
+    (usable, capturing) = found_of(found, "connection new")
+    assert usable[0] == "ok"
+    assert capturing[0] == "warn"
+    assert capturing[1].startswith("capture mode is on")
 
 
 def test_more_connections_than_one_page_are_all_looked_at(environment: Callable[..., None], redis_url: str) -> None:
