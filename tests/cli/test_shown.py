@@ -91,6 +91,17 @@ def test_a_thing_is_shown_with_its_members_by_path() -> None:
     ]
 
 
+def test_what_is_there_to_be_copied_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    url, name = f"https://logout.example.com/{'x' * 60}", "rev_abcdefghijklmnopqrstuvwx"
+    out = Terminal()
+    show_facts({"endpoint": url}, out=out)
+    show_table(["ID", "WHY"], [[name, "because " * 10]], out=out)
+    assert f"  {url}\n" in out.getvalue()
+    assert name in out.getvalue()
+
+
 def test_json_is_the_value_in_ascii() -> None:
     out = io.StringIO()
     value = {"name": f"Zoë {HOSTILE}", "n": 1, "none": None}
