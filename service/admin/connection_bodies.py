@@ -1,5 +1,6 @@
 """A connection as the management API takes and gives it: Auth0's shape, checked against the identity provider itself."""
 
+import asyncio
 import json
 from typing import Annotated, Any, Literal
 
@@ -128,7 +129,8 @@ async def resolve_options(
         if value is not None and not named_only:
             outbound.check_url(value, what=member)
     if body.decryption_jwk is not None:
-        check_decryption_key(body.decryption_jwk)
+        # In a thread: to check the primes of a long RSA key may take a second, and nobody's door waits for that.
+        await asyncio.to_thread(check_decryption_key, body.decryption_jwk)
     given = body.global_token_revocation_jwt_iss
     common: dict[str, Any] = {
         "type": body.type,

@@ -8,11 +8,11 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
+from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey
 
 from service.errors import InvalidRequest
 from service.keys.algorithms import MAX_RSA_BITS, MIN_RSA_BITS
-from service.verify.signed_token import MAX_TOKEN_LENGTH, refuse
+from service.verify.signed_token import CREDENTIAL_REFUSED, MAX_TOKEN_LENGTH, refuse
 
 KEY_MANAGEMENT: Final = ("RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW")
 """The `alg` values we open (RFC 7518 section 4.1): public keys only, and never RSA1_5, whose padding can be probed."""
@@ -23,7 +23,15 @@ CONTENT_ENCRYPTION: Final = ("A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256G
 MAX_ENCRYPTED_LENGTH: Final = 2 * MAX_TOKEN_LENGTH
 """Longest encrypted token, in characters: what is inside grows by a third, and its key comes on top."""
 
-_UNREADABLE: Final = "the token cannot be decrypted with the key of this connection"
+MAX_KEYS: Final = 256
+"""Most keys of ours remembered as they were read. To read an RSA key, which is to check its primes, takes a hundred times
+as long as to open a token, and strangers may send what looks like one."""
+
+
+_WRONG_KEY: Final = (
+    f"`decryption_jwk` must be a private key: RSA ({MIN_RSA_BITS} to {MAX_RSA_BITS} bits), EC (P-256, P-384, P-521) or "
+    "X25519"
+)
 
 
 def is_encrypted(text: str) -> bool:
@@ -36,15 +44,8 @@ def check_decryption_key(jwk: dict[str, Any]) -> None:
     if jwk.get("use") not in (None, "enc"):
         raise InvalidRequest("`decryption_jwk` must be for encryption: `use` is `enc` or absent")
     key = _import(jwk)
-    match key:
-        case RSAKey():
-            fits = True
-        case ECKey() | OKPKey():
-            fits = key.curve_name in {"P-256", "P-384", "P-521", "X25519"}
-        case _:
-            fits = False
-    if not fits:
-        raise InvalidRequest("`decryption_jwk` must be a private RSA, EC (P-256, P-384, P-521) or X25519 key")
+    if isinstance(key, ECKey | OKPKey) and key.curve_name not in {"P-256", "P-384", "P-521", "X25519"}:
+        raise InvalidRequest(_WRONG_KEY)
 
 
 def decrypt(text: str, jwk: str) -> str:
@@ -53,17 +54,17 @@ def decrypt(text: str, jwk: str) -> str:
         refuse("malformed_token", f"the token has {len(text)} characters; at most {MAX_ENCRYPTED_LENGTH} are read")
     registry = jwe.JWERegistry(algorithms=[*KEY_MANAGEMENT, *CONTENT_ENCRYPTION], strict_check_header=False)
     try:
-        opened = jwe.decrypt_compact(text, _imported(jwk), registry=registry)
+        opened = jwe.decrypt_compact(text, _ours(jwk), registry=registry)
         if "zip" in opened.headers() or opened.plaintext is None:
-            refuse("undecryptable", _UNREADABLE)
+            refuse("undecryptable", CREDENTIAL_REFUSED)
         return opened.plaintext.decode("ascii")
     except (JoseError, ValueError, TypeError, KeyError, AssertionError, UnsupportedAlgorithm, InvalidRequest):
         # One answer whatever went wrong: what can be told apart can be probed.
-        refuse("undecryptable", _UNREADABLE)
+        refuse("undecryptable", CREDENTIAL_REFUSED)
 
 
-@lru_cache(maxsize=256)
-def _imported(jwk: str) -> Key:
+@lru_cache(maxsize=MAX_KEYS)
+def _ours(jwk: str) -> Key:
     """A connection's key, read once: to read and check an RSA key takes as long as hundreds of signature checks, and anybody
     may send something that looks encrypted."""
     return _import(json.loads(jwk))
@@ -71,19 +72,26 @@ def _imported(jwk: str) -> Key:
 
 def _import(jwk: dict[str, Any]) -> Key:
     try:
-        # Before joserfc reads it, which would but warn.
-        if jwk.get("kty") == "RSA" and not MIN_RSA_BITS <= _bits(jwk["n"]) <= MAX_RSA_BITS:
-            raise InvalidRequest(f"`decryption_jwk` must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
         # Only what makes the key: `alg` and `key_ops` are the operator's notes, and joserfc would hold us to them.
         members = ("kty", "crv", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y")
+        # The size first: what is done with a longer one takes seconds, and joserfc takes a shorter one with a warning.
+        if jwk["kty"] == "RSA" and not MIN_RSA_BITS <= _bits(jwk["n"]) <= MAX_RSA_BITS:
+            raise InvalidRequest(_WRONG_KEY)
         key = JWKRegistry.import_key({name: jwk[name] for name in members if name in jwk})
     except (JoseError, ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm):
         raise InvalidRequest("`decryption_jwk` cannot be read as a key") from None
     if not key.is_private:
         raise InvalidRequest("`decryption_jwk` holds no private key")
+    # joserfc makes an OKP key of `d` alone; the identity provider would encrypt to what `x` says.
+    if isinstance(key, OKPKey) and jwk["x"] != _base64url(key.public_key.public_bytes_raw()):
+        raise InvalidRequest("`decryption_jwk` is not the private key of the public one in it")
     return key
 
 
 def _bits(number: str) -> int:
     raw = base64.urlsafe_b64decode(number + "=" * (-len(number) % 4))
     return int.from_bytes(raw, "big").bit_length()
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -66,6 +66,8 @@ async def verify_logout_token(
     """
     # A connection that does not exist answers like one whose credential is wrong.
     if connection is None:
+        if not is_encrypted(text):
+            read_token(text)
         refuse("unknown_connection", CREDENTIAL_REFUSED)
     # Steps 1 to 3, then 4 to 7 of section 2.6.
     signed = _open(text, connection)
@@ -91,16 +93,22 @@ def _algorithms(connection: Connection) -> frozenset[str]:
 
 
 def _open(text: str, connection: Connection) -> SignedToken:
-    # 1. Decrypted, where encryption was agreed; and encrypted then, or anybody could leave that out (step 1).
+    # A signed JWT by an asymmetric algorithm of ours; never `none` or HS* (step 3, RFC 8725 section 3.2). It is read before
+    # anything of the connection is looked at, and nothing of the connection shows in what is answered to strangers.
     key = connection.options.decryption_jwk
-    if key is not None:
-        if not is_encrypted(text):
-            refuse("not_encrypted", "the token is not encrypted, as agreed for this connection")
-        text = decrypt(text, key)
-    elif is_encrypted(text):
-        refuse("encrypted", "the token is encrypted, and this connection has no key to open it")
-    # 2. A signed JWT by an asymmetric algorithm of ours; never `none` or HS* (step 3, RFC 8725 section 3.2).
-    return read_token(text)
+    if not is_encrypted(text):
+        signed = read_token(text)
+        # 1. Encrypted where that was agreed, or anybody could leave it out (step 1).
+        if key is not None:
+            refuse("not_encrypted", CREDENTIAL_REFUSED)
+        return signed
+    if key is None:
+        refuse("encrypted", CREDENTIAL_REFUSED)
+    inside = decrypt(text, key)
+    try:
+        return read_token(inside)
+    except NotAuthenticated as error:
+        refuse(error.reason, CREDENTIAL_REFUSED)
 
 
 def _check(signed: SignedToken, payload: bytes, *, connection: Connection, now: float) -> VerifiedLogout:

@@ -78,7 +78,11 @@ def test_the_connection_takes_a_revocation_at_once(story: Story, kind: str) -> N
     web = story.application("web")
     made = create(story, kind)
     connection = Connection(
-        id=made["id"], name=made["name"], endpoint=made["global_token_revocation_endpoint"], client_id="0oaPage"
+        id=made["id"],
+        name=made["name"],
+        endpoint=made["global_token_revocation_endpoint"],
+        logout_uri=made["backchannel_logout_uri"],
+        client_id="0oaPage",
     )
     server.ask("PATCH", f"/api/v2/connections/{made['id']}/clients", [{"client_id": web.client_id, "status": True}])
     ada = story.person("ada")

@@ -41,6 +41,8 @@ class Connection:
     name: str
     endpoint: str
     """Where its Global Token Revocations go, and the `aud` they carry."""
+    logout_uri: str
+    """Where its logout tokens go."""
     client_id: str
     """Our client_id at the identity provider."""
 
@@ -94,6 +96,7 @@ class AuthorizationServer:
             id=made["id"],
             name=name,
             endpoint=made["global_token_revocation_endpoint"],
+            logout_uri=made["backchannel_logout_uri"],
             client_id=made["options"]["client_id"],
         )
 
