@@ -98,7 +98,7 @@ class Sink:
 
 
 async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: bool = False) -> None:
-    """End what a recorded revocation covers: everything of each person, or one session. `late`: after a crash."""
+    """End what a recorded revocation covers. `late`: after a crash."""
     rid, accepted_at_ms = revocation.revocation_id, revocation.accepted_at_ms
     match revocation.scope:
         case Everything():
@@ -106,5 +106,9 @@ async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: 
         case OneSession(session_id=session_id):
             for user_id in revocation.user_ids:
                 await people.end_session(user_id, session_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms)
-        case SessionsBegunBy() | TokenFamily():
+        case SessionsBegunBy() as scope:
+            await people.cut_off_begun_by(
+                revocation.user_ids, scope, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late
+            )
+        case TokenFamily():
             raise AssertionError("not yet")

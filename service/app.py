@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from service.admin import clients, connections, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
-from service.receive import global_token_revocation, introspection, refresh_tokens, sign_ins
+from service.receive import backchannel_logout, global_token_revocation, introspection, refresh_tokens, sign_ins
 from service.resources import open_resources
 from service.settings import Settings
 from service.web import published
@@ -32,6 +32,7 @@ async def read_openapi(request: Request) -> Response:
 
 OPERATIONS: tuple[Operation, ...] = (
     *global_token_revocation.OPERATIONS,
+    *backchannel_logout.OPERATIONS,
     *sign_ins.OPERATIONS,
     *refresh_tokens.OPERATIONS,
     *introspection.OPERATIONS,

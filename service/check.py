@@ -8,6 +8,7 @@ import json
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Final, TextIO
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.domain.connection import SIGNING_ALGORITHMS, Connection
+from service.domain.connection import SIGNING_ALGORITHMS, Connection, ConnectionOptions
 from service.errors import InvalidRequest, Unavailable
 from service.keys.ring import SigningKeysError, load_key_ring
 from service.outbound import OutboundError
@@ -25,6 +26,8 @@ from service.settings import PREFIX, Settings, SettingsError, load_settings
 from service.store.connections import Connections
 from service.store.health import Finding, Level, inspect_redis
 from service.store.record import open_pool
+from service.store.sessions import DAY_MS
+from service.verify.certificates import InvalidCertificateError, read_certificate
 from service.verify.issuer_keys import IssuerKeys
 
 CHECK_LIMIT_S: Final = 30.0
@@ -32,6 +35,9 @@ CHECK_LIMIT_S: Final = 30.0
 
 CONCURRENT_FETCHES: Final = 32
 """Most identity providers asked for their keys at once."""
+
+EXPIRY_WARNING_DAYS: Final = 30
+"""How long before a pinned certificate expires it is warned of, in days: a rollover needs people on both sides."""
 
 PAGE: Final = 200
 """Connections read from the record at once."""
@@ -100,7 +106,11 @@ async def check_connections(settings: Settings) -> list[Finding]:
             fetches = asyncio.Semaphore(CONCURRENT_FETCHES)
             async with asyncio.TaskGroup() as group:
                 looks = [group.create_task(_look_at(each, resources.issuer_keys, fetches)) for each in connections]
-            return [each.result() for each in looks] or [_ok("connections", "none yet")]
+            now_ms = resources.clock.now_ms()
+            found = []
+            for connection, look in zip(connections, looks, strict=True):
+                found += [look.result(), *_look_at_certificates(connection, now_ms=now_ms)]
+            return found or [_ok("connections", "none yet")]
     except (SettingsError, SigningKeysError, Unavailable) as error:
         return [_warn("connections", f"not looked at: {error}")]
     except ValueError:  # as in _inspect
@@ -162,11 +172,47 @@ async def _look_at(connection: Connection, keys: IssuerKeys, fetches: asyncio.Se
             usable = await keys.prime(connection)
     except (OutboundError, InvalidRequest) as error:
         return _fail(subject, f"its identity provider's keys cannot be had: {error}")
+    source = _key_source(connection.options)
     if not usable:
-        return _fail(subject, f"its identity provider publishes no key for {', '.join(connection.allowed_algorithms)}")
+        return _fail(subject, f"there is no key for {', '.join(connection.allowed_algorithms)} in {source}")
     if not connection.enabled:
         return _warn(subject, "it is disabled: its identity provider is answered 403")
-    return _ok(subject, f"{usable} usable {'key' if usable == 1 else 'keys'} from its identity provider")
+    return _ok(subject, f"{usable} usable {'key' if usable == 1 else 'keys'} in {source}")
+
+
+def _key_source(options: ConnectionOptions) -> str:
+    if options.signing_certificates:
+        return "its pinned certificates"
+    return "its identity provider's JWKS" if options.jwks is None else "its inline JWKS"
+
+
+def _look_at_certificates(connection: Connection, *, now_ms: int) -> list[Finding]:
+    """Each pinned certificate by its fingerprint: whoever it names is nobody's business here."""
+    found = []
+    for number, pem in enumerate(connection.options.signing_certificates, start=1):
+        subject = f"connection {connection.name} certificate {number}"
+        try:
+            certificate = read_certificate(pem)
+        except InvalidCertificateError as error:
+            found.append(_fail(subject, str(error)))
+            continue
+        name = f"SHA-256 {certificate.fingerprint}"
+        ends = _day(certificate.expires_at_ms)
+        days = (certificate.expires_at_ms - now_ms) // DAY_MS
+        left = f"expires in {days} {'day' if days == 1 else 'days'}, on {ends}"
+        if certificate.has_expired(now_ms):
+            found.append(_fail(subject, f"expired on {ends}, and what it signs is refused: remove it ({name})"))
+        elif not certificate.has_begun(now_ms):
+            found.append(_warn(subject, f"counts from {_day(certificate.not_before_ms)} on, and not yet ({name})"))
+        elif days < EXPIRY_WARNING_DAYS:
+            found.append(_warn(subject, f"{left}: pin its successor beside it ({name})"))
+        else:
+            found.append(_ok(subject, f"{left} ({name})"))
+    return found
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
 
 
 def _table(found: list[Finding]) -> Table:

@@ -11,6 +11,7 @@ LogoutdError
 ├── ReauthenticationRequired    the sign-in is older than the person's last revocation
 ├── CannotBeEnded               the subject is known and cannot be signed out (GTR "Revocation Response", 422)
 └── Unavailable                 Redis or the keys cannot be reached: try again
+    └── KeysUnavailable         it is the identity provider's keys
 """
 
 
@@ -69,3 +70,7 @@ class Unavailable(LogoutdError):
     def __init__(self, message: str, *, retry_after: int = 5) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class KeysUnavailable(Unavailable):
+    """An identity provider's keys cannot be fetched: there is no telling whether what it is said to have signed is true."""

@@ -28,6 +28,9 @@ REVOKE: Final = "revoke"
 NOTIFY: Final = "notify"
 """Carries delivery_ids of one revocation: try those again that are due."""
 
+VERIFY: Final = "verify"
+"""Carries a kept_id: try again to verify a logout token that could not be verified when it came."""
+
 EXPIRES_MS: Final = 3_600_000
 """How long a queued job is worth running, in milliseconds: the sweeper has long since seen to its work by then."""
 
@@ -71,6 +74,10 @@ class Queue:
         """Have a worker look at deliveries of one revocation."""
         names = fingerprint(*sorted(delivery_ids))[:16]
         await self._hint(NOTIFY, f"{revocation_id}:{names}:{now_ms // TICKET_MS}", list(delivery_ids))
+
+    async def verify(self, kept_id: str, *, now_ms: int) -> None:
+        """Have a worker look at a kept logout token."""
+        await self._hint(VERIFY, f"{kept_id}:{now_ms // TICKET_MS}", kept_id)
 
     async def oldest_age_s(self) -> float:
         """How long the job that waits longest has waited, in seconds, by the clock that arq queues by; 0 when none waits, or

@@ -10,15 +10,18 @@ from redis.asyncio import Redis
 
 from service import jobs
 from service.accept import Sink
+from service.accept_logout import Logouts
 from service.domain.clock import Clock, SystemClock
 from service.keys.ring import KeyRing, load_key_ring
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
 from service.store.connections import Connections
+from service.store.covered import Covered
 from service.store.deliveries import Deliveries
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
+from service.store.kept_tokens import KeptTokens
 from service.store.people import People
 from service.store.record import Record, open_pool
 from service.store.refresh_tokens import RefreshTokens
@@ -27,6 +30,7 @@ from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
+from service.store.upstream import UpstreamSessions
 from service.telemetry import Numbers, get_logger
 from service.verify.issuer_keys import IssuerKeys
 
@@ -49,6 +53,8 @@ class Resources:
     connections: Connections
     applications: Applications
     people: People
+    covered: Covered
+    upstream: UpstreamSessions
     sessions: Sessions
     refresh_tokens: RefreshTokens
     replays: Replays
@@ -59,6 +65,8 @@ class Resources:
     heartbeats: Heartbeats
     queue: jobs.Queue
     sink: Sink
+    logouts: Logouts
+    kept_tokens: KeptTokens
     outbound: Outbound
     issuer_keys: IssuerKeys
 
@@ -101,6 +109,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         people = People(record, receipt_ms=receipt_ms)
         revocations = Revocations(record, receipt_ms=receipt_ms)
         queue = jobs.Queue(queue_redis, numbers)
+        upstream, replays = UpstreamSessions(record), Replays(record)
+        sink = Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers)
         yield Resources(
             settings=settings,
             clock=clock,
@@ -111,16 +121,20 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             connections=Connections(record),
             applications=Applications(record),
             people=people,
+            covered=Covered(record),
+            upstream=upstream,
             sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),
             refresh_tokens=RefreshTokens(record, participation_ms=settings.participation_days * DAY_MS),
-            replays=Replays(record),
+            replays=replays,
             revocations=revocations,
             deliveries=Deliveries(record, receipt_ms=receipt_ms),
             schedule=Schedule(record),
             statistics=Statistics(record),
             heartbeats=Heartbeats(record),
             queue=queue,
-            sink=Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers),
+            sink=sink,
+            logouts=Logouts(people=people, upstream=upstream, replays=replays, sink=sink),
+            kept_tokens=KeptTokens(record),
             outbound=outbound,
             issuer_keys=issuer_keys,
         )

@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Attempt, Delivery
-from service.domain.revocation import Revocation, State
+from service.domain.revocation import Revocation, SessionsBegunBy, State
+from service.store.covered import Covered, Told
 from service.store.deliveries import Deliveries, Settlement
-from service.store.people import People, Told
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
 
@@ -51,13 +51,13 @@ class Ledger:
         deliveries: Deliveries,
         schedule: Schedule,
         statistics: Statistics,
-        people: People,
+        covered: Covered,
     ) -> None:
         self._clock = clock
         self._deliveries = deliveries
         self._schedule = schedule
         self._statistics = statistics
-        self._people = people
+        self._covered = covered
         self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -108,19 +108,23 @@ class Ledger:
             attempts=[_result(each.after.attempts[-1]) for each in kept if each.attempted],
             told_s=[(now_ms - each.accepted_at_ms) / 1000 for each in finished.values()],
         )
-        await self._people.forget_participation(
-            Told(
-                user_id=each.after.user_id,
-                revocation_id=each.revocation.revocation_id,
-                client_id=each.after.client_id,
-                sub=each.after.sub,
-                sid=each.after.sid,
-                session_id=each.revocation.session_id,
-            )
-            for each in kept
-            if each.after.state == "delivered"
+        await self._covered.forget_participation(
+            (_told(each) for each in kept if each.after.state == "delivered"), now_ms=now_ms
         )
         return states
+
+
+def _told(entry: Entry) -> Told:
+    scope = entry.revocation.scope
+    return Told(
+        user_id=entry.after.user_id,
+        revocation_id=entry.revocation.revocation_id,
+        client_id=entry.after.client_id,
+        sub=entry.after.sub,
+        sid=entry.after.sid,
+        session_id=entry.revocation.session_id,
+        offline_live_on=isinstance(scope, SessionsBegunBy) and not scope.offline_too,
+    )
 
 
 def _result(attempt: Attempt) -> str:

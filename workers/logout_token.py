@@ -5,9 +5,7 @@ from typing import Any, Final
 
 from service.domain.delivery import Delivery
 from service.keys.ring import KeyRing
-
-EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
-"""The one member of `events`; with `http`, as the specification has it."""
+from service.verify.logout_token import EVENT
 
 LIFETIME_S: Final = 120
 """`exp` minus `iat`, in seconds: section 4 advises two minutes at most. Each attempt has a token of its own."""

@@ -11,7 +11,7 @@ Every step finds out what is left to do, so the whole may run any number of time
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,11 +19,12 @@ from service.accept import cut_off
 from service.domain.application import Application
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Delivery
-from service.domain.identifiers import delivery_id_for
-from service.domain.revocation import Revocation
+from service.domain.delivery_plan import plan_deliveries
+from service.domain.revocation import Revocation, SessionsBegunBy
 from service.store.applications import Applications
+from service.store.covered import Covered, Snapshot
 from service.store.deliveries import Deliveries
-from service.store.people import People, Snapshot, Target
+from service.store.people import People
 from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
@@ -55,6 +56,7 @@ class Revoker:
     clock: Clock
     applications: Applications
     people: People
+    covered: Covered
     revocations: Revocations
     deliveries: Deliveries
     schedule: Schedule
@@ -67,17 +69,20 @@ class Revoker:
         if revocation is None:
             await self._set_aside(revocation_id)
             return
-        if revocation.state in {"completed", "incomplete"}:
+        finished = revocation.state in {"completed", "incomplete"}
+        if finished and not isinstance(revocation.scope, SessionsBegunBy):
             await self.revocations.close(revocation_id)
             return
         if revocation.revoked_at_ms is None:
             await self._complete(revocation)
-        snapshots = await self.people.snapshot(
-            revocation.user_ids,
-            revocation_id,
-            now_ms=revocation.accepted_at_ms,
-            session_id=revocation.session_id,
+        snapshots = await self.covered.snapshot(
+            revocation.user_ids, revocation_id, now_ms=revocation.accepted_at_ms, scope=revocation.scope
         )
+        if finished:
+            # A crash may have come after the last application was told and before its cut-off was let go of.
+            await self._forget(revocation, snapshots)
+            await self.revocations.close(revocation_id)
+            return
         # Only once the plan is written may anything go: what it counts could not be counted again.
         leased = await self._plan(revocation, snapshots)
         still_open, _ = await asyncio.gather(self._tell(revocation, leased), self._forget(revocation, snapshots))
@@ -159,7 +164,9 @@ class Revoker:
     async def _forget(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> None:
         ended_at_ms = revocation.revoked_at_ms or revocation.accepted_at_ms
         for user_id, snapshot in snapshots.items():
-            await self.people.forget(user_id, revocation.revocation_id, snapshot.sessions, ended_at_ms=ended_at_ms)
+            await self.covered.forget(user_id, revocation.revocation_id, snapshot.sessions, ended_at_ms=ended_at_ms)
+        if isinstance(revocation.scope, SessionsBegunBy):
+            await self.covered.let_go(list(snapshots), revocation.revocation_id)
 
     async def _set_aside(self, revocation_id: str) -> None:
         """A due entry without a record: it was about to be written when its process died, or its receipt has expired."""
@@ -169,38 +176,3 @@ class Revoker:
             await self.schedule.look_at([revocation_id], at_ms=now_ms + LOOK_AGAIN_MS)
         else:
             await self.revocations.close(revocation_id)
-
-
-def plan_deliveries(
-    revocation: Revocation, user_id: str, targets: Iterable[Target], applications: Mapping[str, Application]
-) -> list[Delivery]:
-    """What one revocation owes on behalf of one person (contract: subject-wide and session-scoped logout tokens).
-
-    Person-wide: one sub-only token per application, or one per known `sid` where it requires that. One session: `sub`
-    and `sid` to each application in it. An application that cannot be told is a row of its own, with the reason.
-    """
-    planned: dict[str, Delivery] = {}
-    for target in sorted(targets, key=lambda each: (each.client_id, each.sub, each.sid)):
-        application = applications.get(target.client_id)
-        by_sid = revocation.session_id is not None or (
-            application is not None and application.backchannel_logout_session_required
-        )
-        sid = target.sid if by_sid else None
-        delivery_id = delivery_id_for(revocation.revocation_id, user_id, target.client_id, target.sub, sid)
-        reason = (
-            "client_deleted"
-            if application is None
-            else "no_logout_uri"
-            if application.backchannel_logout_uri is None
-            else None
-        )
-        planned[delivery_id] = Delivery(
-            delivery_id=delivery_id,
-            user_id=user_id,
-            client_id=target.client_id,
-            sub=target.sub,
-            sid=sid,
-            state="pending" if reason is None else "skipped",
-            reason=reason,
-        )
-    return list(planned.values())

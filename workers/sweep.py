@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.domain.clock import Clock
-from service.domain.identifiers import revocation_id_of
+from service.domain.identifiers import KEPT, revocation_id_of
 from service.jobs import Queue
 from service.store.revocations import Revocations
 from service.store.schedule import Schedule
@@ -41,6 +41,9 @@ class Sweeper:
         for each in due:
             if each.startswith("rev_"):
                 await self.queue.revoke(each, now_ms=now_ms)
+                continue
+            if each.startswith(KEPT):
+                await self.queue.verify(each, now_ms=now_ms)
                 continue
             try:
                 deliveries[revocation_id_of(each)].append(each)

@@ -24,6 +24,7 @@ from workers.notify import Notifier
 from workers.revoke import Revoker
 from workers.slots import Slots
 from workers.sweep import BATCH, Sweeper
+from workers.verify import Verifier
 
 log = get_logger(__name__)
 
@@ -84,7 +85,7 @@ class WorkerProcess:
                 deliveries=resources.deliveries,
                 schedule=resources.schedule,
                 statistics=resources.statistics,
-                people=resources.people,
+                covered=resources.covered,
             ),
             slots=Slots(resources.settings.max_concurrent_deliveries),
         )
@@ -92,11 +93,19 @@ class WorkerProcess:
             clock=resources.clock,
             applications=resources.applications,
             people=resources.people,
+            covered=resources.covered,
             revocations=resources.revocations,
             deliveries=resources.deliveries,
             schedule=resources.schedule,
             statistics=resources.statistics,
             notifier=self.notifier,
+        )
+        self.verifier = Verifier(
+            clock=resources.clock,
+            connections=resources.connections,
+            kept_tokens=resources.kept_tokens,
+            issuer_keys=resources.issuer_keys,
+            logouts=resources.logouts,
         )
         self.sweeper = Sweeper(
             clock=resources.clock,
@@ -134,6 +143,7 @@ class WorkerProcess:
             functions=[
                 func(_guarded(self._revoke), name=jobs.REVOKE),
                 func(_guarded(self._notify), name=jobs.NOTIFY),
+                func(_guarded(self.verifier.verify), name=jobs.VERIFY),
             ],
             queue_name=jobs.QUEUE,
             redis_pool=self._resources.queue_redis,

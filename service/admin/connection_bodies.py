@@ -3,12 +3,15 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from service.admin.key_sources import describe_certificates, inline_jwks, pinned_certificates, require_one_key_source
 from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, ConnectionOptions, ConnectionType
 from service.errors import InvalidRequest
 from service.outbound import Outbound, OutboundError
 from service.settings import Settings
+from service.verify.certificates import MAX_CERTIFICATE_LENGTH, MAX_SIGNING_CERTIFICATES
+from service.verify.encrypted_token import check_decryption_key
 from service.verify.hook_secret import hash_hook_secret
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import fetch_provider_metadata
@@ -23,13 +26,14 @@ MAX_ENABLED_CLIENTS = 1000
 """Most applications of one connection."""
 
 MAX_ASSERTION_ISSUERS = 10
-"""Most `iss` values one connection's assertions may carry: an org's own domain and its custom ones."""
+"""Most `iss` values one connection's assertions may carry: an org's own domain, its custom ones, an entity id."""
 
 DISCOVERABLE = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 """The members a discovery document has too. What is configured beside it wins; `issuer` is what it must name."""
 
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
+Pem = Annotated[str, Field(min_length=1, max_length=MAX_CERTIFICATE_LENGTH)]
 HookSecret = Annotated[str, Field(min_length=8, max_length=256)]
 
 
@@ -45,6 +49,16 @@ class ConnectionOptionsBody(Body):
     authorization_endpoint: Url | None = None
     token_endpoint: Url | None = None
     jwks_uri: Url | None = None
+    jwks: dict[str, Any] | None = Field(
+        default=None, repr=False, description="Its public keys (RFC 7517 section 5), where it serves none."
+    )
+    signing_certificates: list[Pem] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_SIGNING_CERTIFICATES,
+        repr=False,
+        description="The X.509 certificates it signs with, each as PEM; several during a rollover.",
+    )
     id_token_signed_response_alg: Literal["RS256", "PS256", "ES256", "EdDSA"] | None = None
     global_token_revocation_jwt_iss: Text | Annotated[list[Text], Field(max_length=MAX_ASSERTION_ISSUERS)] | None = None
     global_token_revocation_jwt_sub: Text | None = None
@@ -60,8 +74,19 @@ class ConnectionOptionsBody(Body):
         default=False, description="Log the names of headers and claims of refused messages, while setting up."
     )
 
+    @field_validator("jwks")
+    @classmethod
+    def _holds_public_keys(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return inline_jwks(value)
+
+    @field_validator("signing_certificates")
+    @classmethod
+    def _are_certificates(cls, value: list[str] | None) -> list[str] | None:
+        return pinned_certificates(value)
+
     @model_validator(mode="after")
     def _knows_its_provider(self) -> "ConnectionOptionsBody":
+        require_one_key_source({name: getattr(self, name) for name in ("jwks_uri", "jwks", "signing_certificates")})
         by_hand = self.issuer is not None and self.authorization_endpoint is not None
         if self.discovery_url is None and not by_hand:
             raise ValueError("needs `discovery_url`, or `issuer` and `authorization_endpoint`")
@@ -95,10 +120,15 @@ async def resolve_options(
 
     `kept_hook_secret_hash`: of the event hook's secret as it was, for a change that does not name it.
     """
+    pinned = body.jwks is not None or body.signing_certificates is not None
     for member in DISCOVERABLE:
         value = getattr(body, member)
-        if value is not None:
+        # An issuer that nothing is fetched from is only a name: the entity id of a SAML application need be no https URL.
+        named_only = member == "issuer" and pinned and body.discovery_url is None
+        if value is not None and not named_only:
             outbound.check_url(value, what=member)
+    if body.decryption_jwk is not None:
+        check_decryption_key(body.decryption_jwk)
     given = body.global_token_revocation_jwt_iss
     common: dict[str, Any] = {
         "type": body.type,
@@ -106,7 +136,9 @@ async def resolve_options(
         "client_secret": body.client_secret,
         "scopes": body.scopes,
         "id_token_signed_response_alg": body.id_token_signed_response_alg,
-        "global_token_revocation_jwt_iss": (given,) if isinstance(given, str) else tuple(given or ()),
+        "jwks": None if body.jwks is None else json.dumps(body.jwks),
+        "signing_certificates": tuple(body.signing_certificates or ()),
+        "global_token_revocation_jwt_iss": (given,) if isinstance(given, str) else tuple(dict.fromkeys(given or ())),
         "global_token_revocation_jwt_sub": body.global_token_revocation_jwt_sub,
         "allow_missing_exp": body.allow_missing_exp,
         "revoke_offline_access": body.revoke_offline_access,
@@ -132,25 +164,31 @@ async def resolve_options(
         issuer=metadata.issuer,
         authorization_endpoint=body.authorization_endpoint or metadata.authorization_endpoint,
         token_endpoint=body.token_endpoint or metadata.token_endpoint,
-        jwks_uri=body.jwks_uri or metadata.jwks_uri,
+        # Where keys are pinned, those that discovery leads to are not this connection's.
+        jwks_uri=None if pinned else body.jwks_uri or metadata.jwks_uri,
         signing_algorithms=metadata.signing_algorithms,
         **common,
     )
 
 
 async def require_usable_keys(connection: Connection, issuer_keys: IssuerKeys) -> None:
-    """Fetch the keys once, now, so that a connection that cannot verify anything is not created.
+    """Fetch the keys once, now, so that a connection that cannot verify anything is not created; pinned ones are looked at.
 
     Configured by hand and without `jwks_uri`, the keys are looked for when they are first needed. Raises InvalidRequest.
     """
-    if connection.options.jwks_uri is None:
+    options = connection.options
+    if options.jwks_uri is None and not options.has_pinned_keys:
         return
     try:
         usable = await issuer_keys.prime(connection)
     except OutboundError as error:
         raise InvalidRequest(f"the keys cannot be fetched from `jwks_uri`: {error}") from error
     if usable == 0:
-        raise InvalidRequest("`jwks_uri` has no key that could verify a signature")
+        algorithms = ", ".join(connection.allowed_algorithms)
+        if options.signing_certificates:
+            raise InvalidRequest(f"`signing_certificates` has none that is valid now and fits {algorithms}")
+        source = "`jwks_uri`" if options.jwks is None else "`jwks`"
+        raise InvalidRequest(f"{source} has no key that could verify a signature by {algorithms}")
 
 
 def describe_connection(connection: Connection, settings: Settings) -> dict[str, Any]:
@@ -165,6 +203,8 @@ def describe_connection(connection: Connection, settings: Settings) -> dict[str,
         "authorization_endpoint": options.authorization_endpoint,
         "token_endpoint": options.token_endpoint,
         "jwks_uri": options.jwks_uri,
+        "jwks": None if options.jwks is None else json.loads(options.jwks),
+        "signing_certificates": list(options.signing_certificates) or None,
         "id_token_signed_response_alg": options.id_token_signed_response_alg,
         "global_token_revocation_jwt_iss": list(options.global_token_revocation_jwt_iss) or None,
         "global_token_revocation_jwt_sub": options.global_token_revocation_jwt_sub,
@@ -172,6 +212,7 @@ def describe_connection(connection: Connection, settings: Settings) -> dict[str,
         "revoke_offline_access": options.revoke_offline_access or None,
         "capture_refused_assertions": options.capture_refused_assertions or None,
     }
+    certificates = describe_certificates(options)
     return {
         "id": connection.id,
         "name": connection.name,
@@ -185,6 +226,7 @@ def describe_connection(connection: Connection, settings: Settings) -> dict[str,
         "global_token_revocation_endpoint": global_token_revocation_url(settings, connection.name),
         "backchannel_logout_uri": backchannel_logout_url(settings, connection.name),
         "okta_event_hook_uri": okta_event_hook_url(settings, connection.name),
+        **({"certificates": certificates} if certificates else {}),
     }
 
 
@@ -195,6 +237,8 @@ def body_of(options: ConnectionOptions) -> dict[str, Any]:
         "client_id": options.client_id,
         "client_secret": options.client_secret,
         "scopes": options.scopes,
+        "jwks": None if options.jwks is None else json.loads(options.jwks),
+        "signing_certificates": list(options.signing_certificates) or None,
         "id_token_signed_response_alg": options.id_token_signed_response_alg,
         "global_token_revocation_jwt_iss": list(options.global_token_revocation_jwt_iss) or None,
         "global_token_revocation_jwt_sub": options.global_token_revocation_jwt_sub,

@@ -16,6 +16,7 @@ from service.admin.connection_bodies import (
     require_usable_keys,
     resolve_options,
 )
+from service.admin.key_sources import refuse_expired_certificates
 from service.domain.connection import Connection
 from service.domain.identifiers import new_connection_id
 from service.errors import Conflict, InvalidRequest, NotFound
@@ -58,6 +59,7 @@ async def create_connection(request: Request) -> Response:
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
+    refuse_expired_certificates(connection.options, now_ms=now_ms)
     await require_usable_keys(connection, resources.issuer_keys)
     await resources.connections.add(connection)
     return JSONResponse(describe_connection(connection, resources.settings), status_code=201, headers=NO_STORE)
@@ -105,6 +107,7 @@ async def update_connection(request: Request) -> Response:
             raise InvalidRequest(f"`options`: {describe(error)}") from None
         kept = None if "okta_event_hook_secret" in body.options else connection.options.okta_event_hook_secret_hash
         options = await resolve_options(wanted, outbound=resources.outbound, kept_hook_secret_hash=kept)
+        refuse_expired_certificates(options, kept=connection.options, now_ms=changed.updated_at_ms)
         changed = replace(changed, options=options)
         await require_usable_keys(changed, resources.issuer_keys)
     await resources.connections.replace(changed)

@@ -29,7 +29,13 @@ class ConnectionOptions:
     """Which of the members that discovery finds were configured beside it, and so are not to be found anew."""
     token_endpoint: str | None = None
     jwks_uri: str | None = None
-    """Where its keys are; None until the issuer's discovery document tells (needed first by a verification)."""
+    """Where its keys are; None until the issuer's discovery document tells (needed first by a verification), and where
+    they are pinned."""
+    jwks: str | None = None
+    """Its public keys as configured, a JWK Set (RFC 7517 section 5) as JSON; they are then looked for nowhere else."""
+    signing_certificates: tuple[str, ...] = ()
+    """The X.509 certificates it signs with, each as PEM; several while one takes over from another. Nothing else is then
+    a key of its: a SAML application publishes none."""
     client_secret: str | None = field(default=None, repr=False)
     """Our secret there. Stored, never returned."""
     scopes: str = "openid"
@@ -52,6 +58,11 @@ class ConnectionOptions:
     """Hash of the secret its event hooks carry in `Authorization`; None: that door is closed."""
     capture_refused_assertions: bool = False
     """Whether refused messages are logged with the names of their headers and claims, while it is being set up."""
+
+    @property
+    def has_pinned_keys(self) -> bool:
+        """Whether its keys were configured, and are fetched from nowhere."""
+        return self.jwks is not None or bool(self.signing_certificates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

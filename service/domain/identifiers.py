@@ -7,6 +7,9 @@ import secrets
 RANDOM_BYTES = 16
 """Randomness in an ordinary id, in bytes: 128 bits, never a secret by itself."""
 
+KEPT = "kept_"
+"""What the id of a kept logout token begins with."""
+
 TOKEN_BYTES = 32
 """Randomness in a secret we mint (refresh token, client secret), in bytes: 256 bits."""
 
@@ -73,6 +76,11 @@ def delivery_id_for(revocation_id: str, user_id: str, client_id: str, sub: str, 
     """
     owed = _digest("delivery", revocation_id, user_id, client_id, sub, "" if sid is None else f"={sid}")
     return f"dlv_{revocation_id.removeprefix('rev_')}_{owed[:13]}"
+
+
+def kept_token_id_for(connection_id: str, text: str) -> str:
+    """The id under which an unverified logout token is kept, `kept_…`; the same token has the same one."""
+    return f"{KEPT}{_digest('kept', connection_id, text)}"
 
 
 def revocation_id_of(delivery_id: str) -> str:

@@ -11,8 +11,9 @@ from service.domain.identifiers import new_revocation_id, new_session_id, user_i
 from service.domain.revocation import OneSession, RevocationRequest
 from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, parse_identifier, parse_subject
-from service.errors import InvalidRequest, NotAllowed, NotFound
+from service.errors import InvalidRequest, NotAllowed, NotFound, ReauthenticationRequired
 from service.resources import Resources
+from service.store.sessions import DAY_MS, TOO_EARLY
 from service.web.access import Caller, require_caller
 from service.web.bodies import Body, moment, read_body
 from service.web.descriptions import describe_participant, describe_session
@@ -103,6 +104,17 @@ async def create_session(request: Request) -> Response:
     # between.
     await resources.sessions.require_later_sign_in(user_id, body.auth_time)
     await resources.people.register(user_id, connection.id, identifiers)
+    logged_out_at_ms = await resources.upstream.register(
+        connection.id,
+        iss=body.subject.iss,
+        sub=body.subject.sub,
+        sid=body.upstream_sid,
+        user_id=user_id,
+        # As long as an application may be told because of this session.
+        keep_until_ms=sign_in.expires_at_ms + resources.settings.participation_days * DAY_MS,
+    )
+    if body.auth_time is not None and logged_out_at_ms is not None and body.auth_time * 1000 <= logged_out_at_ms:
+        raise ReauthenticationRequired(TOO_EARLY)
     await resources.sessions.open(sign_in, now_ms=now_ms)
     answer = {
         "session_id": session_id,

@@ -5,13 +5,16 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 
 | key | type | holds | lives |
 |---|---|---|---|
-| `logoutd:person:{user}` | hash | connection, upstream iss and sub, `clock`, `revoked_through`, `revoked_at_ms` | until deleted |
+| `logoutd:person:{user}` | hash | connection, iss, sub, `clock`, and through when what is ended | until deleted |
 | `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
 | `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
 | `logoutd:person:{user}:participation` | hash | [client_id, sid, session_id] → sub, session, stamp, until | last `until` in it |
 | `logoutd:person:{user}:participation-until` | zset | the same fields by their `until` | as above |
 | `logoutd:person:{user}:participation-counts` | hash | client_id → how many of them are its own | as above |
 | `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | pruned to receipt_days at each cut-off |
+| `logoutd:person:{user}:logouts` | hash | revocation id → the partial cut-off it made, as JSON | until done |
+| `logoutd:person:{user}:logout-cutoffs` | zset | their ids by the stamp they cut through | pruned to receipt_days at each |
+| `logoutd:person:{user}:ended-sids` | zset | upstream `sid`s by the moment of their logout | a day from the latest on |
 | `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | pruned to receipt_days at each revocation |
 | `logoutd:person:{user}:session:ID` | hash | one sign-in | expiry of it and its tokens + a day |
 | `logoutd:person:{user}:session:ID:clients` | hash | client_id → sub, sid | as the session |
@@ -20,6 +23,8 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:session-owner:ID` | string | user_id | as the session |
 | `logoutd:token-owner:HASH` | string | user_id and session_id | as the token |
 | `logoutd:identifier:CONNECTION:HASH` | set | user_ids an identifier names within a connection | until deleted |
+| `logoutd:upstream-sid:CONNECTION:HASH` | set | user_ids with sessions of an upstream `sid` | as the last of these |
+| `logoutd:upstream-logout:CONNECTION:HASH` | zset | `at`: moment of the latest logout of a `sid` or a person | a day |
 | `logoutd:connection:NAME` | string | a connection, as JSON | until deleted |
 | `logoutd:connection-name:ID` | string | its name | until deleted |
 | `logoutd:connections` | zset | connection ids by creation | until deleted |
@@ -33,6 +38,8 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
 | `logoutd:replay:CONNECTION:HASH` | string | fingerprint of the message a `jti` came with | the token's expiry + skew |
+| `logoutd:kept:ID` | hash | a logout token that could not be verified yet: connection, token, moment, looks | a day |
+| `logoutd:kept-of:CONNECTION` | zset | ids of a connection's kept tokens by arrival | a day from the latest on |
 | `logoutd:statistics` | hash | the fleet's counters | for ever |
 | `logoutd:workers` | zset | worker names by last heartbeat | pruned at each beat |
 """
@@ -85,6 +92,21 @@ def cutoffs(user_id: str) -> str:
     return f"{person(user_id)}:cutoffs"
 
 
+def logouts(user_id: str) -> str:
+    """The partial cut-offs nobody has tidied up after yet."""
+    return f"{person(user_id)}:logouts"
+
+
+def logout_cutoffs(user_id: str) -> str:
+    """The revocations that made them, by stamp."""
+    return f"{person(user_id)}:logout-cutoffs"
+
+
+def ended_sids(user_id: str) -> str:
+    """The upstream sessions that have been logged out."""
+    return f"{person(user_id)}:ended-sids"
+
+
 def person_revocations(user_id: str) -> str:
     """Every revocation that named them."""
     return f"{person(user_id)}:revocations"
@@ -123,6 +145,26 @@ def token_owner(token_hash: str) -> str:
 def identifier(connection_id: str, hashed: str) -> str:
     """The people one identifier names within one connection."""
     return f"{PREFIX}:identifier:{connection_id}:{hashed}"
+
+
+def upstream_sid(connection_id: str, hashed: str) -> str:
+    """The people with sessions of one upstream `sid` within one connection."""
+    return f"{PREFIX}:upstream-sid:{connection_id}:{hashed}"
+
+
+def upstream_logout(connection_id: str, hashed: str) -> str:
+    """When an upstream session or person was last logged out, known here or not."""
+    return f"{PREFIX}:upstream-logout:{connection_id}:{hashed}"
+
+
+def kept(kept_id: str) -> str:
+    """A logout token kept until it can be verified."""
+    return f"{PREFIX}:kept:{kept_id}"
+
+
+def kept_of(connection_id: str) -> str:
+    """Those of one connection."""
+    return f"{PREFIX}:kept-of:{connection_id}"
 
 
 def connection(name: str) -> str:

@@ -1,12 +1,12 @@
-"""People as Redis knows them: who an identifier names, and the one step that ends everything of theirs."""
+"""People as Redis knows them: who an identifier names, and the one step that ends what is theirs."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from service.domain.identifiers import fingerprint
+from service.domain.revocation import SessionsBegunBy
 from service.domain.subject import SubjectIdentifier
 from service.errors import CannotBeEnded
 from service.store import keyspace
@@ -25,6 +25,10 @@ LATE_MARGIN_MS: Final = 1000
 """How far a cut-off completed after a crash reaches past its acceptance, in milliseconds: the clocks of two machines
 differ by so much, and of the two errors signing out one sign-in too many is the safe one."""
 
+SIGN_IN_MS: Final = 86_400_000
+"""How long the logout of an upstream session is remembered for sign-ins that had begun before it and are reported after it,
+in milliseconds: a day, and none takes as long."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
@@ -37,46 +41,6 @@ class Person:
     created_at_ms: int
     revoked_at_ms: int | None
     identifiers: tuple[dict[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndedSession:
-    """A session a revocation covers."""
-
-    session_id: str
-    active: bool
-    token_hashes: tuple[str, ...]
-    live_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """An application that may hold a session because of what a revocation covers."""
-
-    client_id: str
-    sub: str
-    sid: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What a revocation covers of one person, before anything is deleted."""
-
-    sessions: tuple[EndedSession, ...]
-    targets: tuple[Target, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """An application that has been told of a revocation. `sid` None: of every session of `sub`."""
-
-    user_id: str
-    revocation_id: str
-    client_id: str
-    sub: str
-    sid: str | None
-    session_id: str | None
-    """The one session that was meant; None: all of them up to the revocation."""
 
 
 class People:
@@ -139,13 +103,48 @@ class People:
         `late`: completing a revocation that was recorded but, a crash between, never cut off and never acknowledged.
         """
         moment = accepted_at_ms + LATE_MARGIN_MS if late else accepted_at_ms
-        arguments: list[str | int] = [revocation_id, now_ms, moment, "1" if late else "0", now_ms - self._receipt_ms]
-        for chunk in _chunks(user_ids):
+        arguments: list[str | int] = [revocation_id, now_ms, moment, _flag(late), now_ms - self._receipt_ms]
+        for chunk in chunks(user_ids):
             await self._record.pipeline(
                 [
                     Script(
                         "cut_off",
                         [keyspace.person(user_id), keyspace.cutoffs(user_id), keyspace.person_revocations(user_id)],
+                        arguments,
+                    )
+                    for user_id in chunk
+                ]
+            )
+
+    async def cut_off_begun_by(
+        self,
+        user_ids: Sequence[str],
+        scope: SessionsBegunBy,
+        revocation_id: str,
+        *,
+        now_ms: int,
+        accepted_at_ms: int,
+        late: bool = False,
+    ) -> None:
+        """End what each of these people began no later than the scope says, in one atomic O(1) step a person."""
+        moment = accepted_at_ms + LATE_MARGIN_MS if late else accepted_at_ms
+        arguments: list[str | int] = [
+            *(revocation_id, now_ms, moment, _flag(late), now_ms - self._receipt_ms),
+            *(scope.begun_by_ms, scope.upstream_sid or "", _flag(scope.or_without_sid), _flag(scope.offline_too)),
+            now_ms - SIGN_IN_MS,
+        ]
+        for chunk in chunks(user_ids):
+            await self._record.pipeline(
+                [
+                    Script(
+                        "cut_off_begun_by",
+                        [
+                            keyspace.person(user_id),
+                            keyspace.logouts(user_id),
+                            keyspace.logout_cutoffs(user_id),
+                            keyspace.ended_sids(user_id),
+                            keyspace.person_revocations(user_id),
+                        ],
                         arguments,
                     )
                     for user_id in chunk
@@ -160,106 +159,6 @@ class People:
             "end_session",
             [keyspace.person(user_id), keyspace.person_revocations(user_id), keyspace.session(user_id, session_id)],
             [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
-        )
-
-    async def snapshot(
-        self, user_ids: Sequence[str], revocation_id: str, *, now_ms: int, session_id: str | None
-    ) -> dict[str, Snapshot]:
-        """What the revocation covers of each of these people; those it has not been cut off for are left out.
-
-        In several steps, which changes nothing: what is covered was settled by the cut-off, and none of it can come back.
-        """
-        found: dict[str, Snapshot] = {}
-        for chunk in _chunks(user_ids):
-            raw = await self._record.pipeline(
-                [
-                    Script(
-                        "snapshot_targets",
-                        [keyspace.participation(user_id), keyspace.cutoffs(user_id)],
-                        [revocation_id, now_ms, session_id or ""],
-                    )
-                    for user_id in chunk
-                ]
-            )
-            covered = [user_id for user_id, targets in zip(chunk, raw, strict=True) if targets]
-            sessions = await self._covered_sessions(covered, revocation_id, now_ms=now_ms, session_id=session_id)
-            for user_id, targets in zip(chunk, raw, strict=True):
-                if targets:
-                    # Redis writes an empty Lua table as {}, a filled one as a list; either is gone through the same way.
-                    told = tuple(Target(**each) for each in json.loads(targets))
-                    found[user_id] = Snapshot(sessions=tuple(sessions[user_id]), targets=told)
-        return found
-
-    async def _covered_sessions(
-        self, user_ids: Sequence[str], revocation_id: str, *, now_ms: int, session_id: str | None
-    ) -> dict[str, list[EndedSession]]:
-        ids: list[list[str]] = [[session_id]] * len(user_ids) if session_id is not None else []
-        if session_id is None:
-            ids = await self._record.pipeline(
-                [("ZRANGE", keyspace.person_sessions(user_id), 0, -1) for user_id in user_ids]
-            )
-        asked = [
-            (user_id, chunk) for user_id, every in zip(user_ids, ids, strict=True) for chunk in _chunks(every) if chunk
-        ]
-        found: dict[str, list[EndedSession]] = {user_id: [] for user_id in user_ids}
-        for some in _chunks(asked):
-            raw = await self._record.pipeline(
-                [
-                    Script(
-                        "snapshot_sessions",
-                        [keyspace.person(user_id), keyspace.cutoffs(user_id)],
-                        [revocation_id, now_ms, "0" if session_id is None else "1", *chunk],
-                    )
-                    for user_id, chunk in some
-                ]
-            )
-            for (user_id, _), answer in zip(some, raw, strict=True):
-                found[user_id] += [
-                    EndedSession(
-                        session_id=each["id"],
-                        active=each["active"],
-                        token_hashes=tuple(each["tokens"]),
-                        live_tokens=each["live_tokens"],
-                    )
-                    for each in json.loads(answer)
-                ]
-        return found
-
-    async def forget(
-        self, user_id: str, revocation_id: str, sessions: Sequence[EndedSession], *, ended_at_ms: int
-    ) -> None:
-        """Delete what is dead already: refresh tokens, and the ways to find them."""
-        for chunk in _chunks(sessions):
-            await self._record.script(
-                "forget_sessions",
-                [keyspace.person(user_id), keyspace.person_sessions(user_id)],
-                [revocation_id, ended_at_ms, *(each.session_id for each in chunk)],
-            )
-        owners = [keyspace.token_owner(hashed) for each in sessions for hashed in each.token_hashes]
-        for owned in _chunks(owners):
-            await self._record.pipeline([("DEL", owner) for owner in owned])
-
-    async def forget_participation(self, told: Iterable[Told]) -> None:
-        """Drop what applications held, now that they have been told: one step for each person and revocation.
-
-        What a newer sign-in has added since stays.
-        """
-        groups: dict[tuple[str, str, str | None], list[Told]] = defaultdict(list)
-        for each in told:
-            groups[each.user_id, each.revocation_id, each.session_id].append(each)
-        await self._record.pipeline(
-            [
-                Script(
-                    "forget_participation",
-                    [keyspace.cutoffs(user_id), *participation_keys(user_id)],
-                    [
-                        revocation_id,
-                        session_id or "",
-                        json.dumps([[each.client_id, each.sub, each.sid or ""] for each in group]),
-                    ],
-                )
-                for (user_id, revocation_id, session_id), group in groups.items()
-            ]
         )
 
 
@@ -278,9 +177,14 @@ def participation_field(client_id: str, sid: str, session_id: str) -> str:
     return json.dumps([client_id, sid, session_id])
 
 
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """`items`, at most CHUNK at a time."""
     for start in range(0, len(items), CHUNK):
         yield items[start : start + CHUNK]
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - the only argument
+    return "1" if value else "0"
 
 
 def _identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:

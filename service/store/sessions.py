@@ -30,8 +30,8 @@ class Sessions:
         """Raise ReauthenticationRequired when the person was revoked at or after the moment they authenticated."""
         if auth_time_s is None:
             return
-        revoked_at_ms = await self._record.run("HGET", keyspace.person(user_id), "revoked_at_ms")
-        if revoked_at_ms is not None and auth_time_s * 1000 <= int(revoked_at_ms):
+        ended = await self._record.run("HMGET", keyspace.person(user_id), "revoked_at_ms", "logged_out_through_ms")
+        if any(each is not None and auth_time_s * 1000 <= int(each) for each in ended):
             raise ReauthenticationRequired(TOO_EARLY)
 
     async def open(self, sign_in: SignIn, *, now_ms: int) -> None:
@@ -56,6 +56,7 @@ class Sessions:
                 keyspace.person_sessions(user),
                 keyspace.session(user, session_id),
                 keyspace.session_clients(user, session_id),
+                keyspace.ended_sids(user),
                 *participation_keys(user),
             ],
             [

@@ -4,37 +4,23 @@ The profile is Okta's: the assertion names the caller (`iss`, `sub`) and the end
 binds it to the body beside it. Hence `jti`, which the door remembers together with the body it came with.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from service.domain.connection import Connection
+from service.verify.claims import SKEW_S, media_type, time_claim, token_id, told
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.signed_token import CREDENTIAL_REFUSED, read_claims, read_token, refuse, signed_payload
 
 TYP: Final = "global-token-revocation+jwt"
 """The kind of JWT this is (RFC 8725 section 3.11), as Okta sends it."""
 
-SKEW_S: Final = 60
-"""How far the identity provider's clock may be from ours, in seconds."""
-
 MAX_LIFETIME_S: Final = 300
 """Longest life of an assertion, in seconds from `iat`: what Okta gives it. Never from `nbf`, which it sets 300 s back."""
 
 MAX_AGE_S: Final = 600
 """Oldest `iat`, in seconds before now (RFC 7523 section 3 item 6)."""
-
-MAX_JTI_LENGTH: Final = 256
-"""Longest `jti`, in characters."""
-
-LAST_SECOND: Final = 253_402_300_799
-"""The end of the year 9999, in seconds since the epoch. A time beyond it is a mistake, and may not fit a float."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, which JSON can write and UTF-8 cannot."""
-
-_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9._~:/%\[\]-]{1,200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +52,11 @@ async def verify_caller_assertion(
     #    A connection that does not exist answers like one whose credential is wrong.
     if connection is None:
         refuse("unknown_connection", CREDENTIAL_REFUSED)
-    payload = await signed_payload(signed, connection=connection, keys=keys)
+    payload = await signed_payload(signed, connection=connection, algorithms=connection.allowed_algorithms, keys=keys)
 
     # 4. Of this kind and no other (RFC 8725 section 3.11); compared as media types are (RFC 7515 section 4.1.9).
-    if signed.typ is None or signed.typ.lower().removeprefix("application/") != TYP:
-        refuse("wrong_typ", f"`typ` is {_told(signed.typ)}; expected {TYP}")
+    if media_type(signed.typ) != TYP:
+        refuse("wrong_typ", f"`typ` is {told(signed.typ)}; expected {TYP}")
 
     # 5. Claims that can be read in one way only (RFC 7519 section 4).
     claims = read_claims(payload)
@@ -78,24 +64,22 @@ async def verify_caller_assertion(
     # 6. Issued by the connection's identity provider, character by character (RFC 7523 section 3 item 1).
     iss = claims.get("iss")
     if not isinstance(iss, str) or iss not in connection.assertion_issuers:
-        refuse("wrong_iss", f"`iss` is {_told(iss)}; expected {' or '.join(connection.assertion_issuers)}")
+        refuse("wrong_iss", f"`iss` is {told(iss)}; expected {' or '.join(connection.assertion_issuers)}")
 
     # 7. About the caller it was configured for (RFC 8725 section 3.8; Okta: the client_id, or a SAML app's instance id).
     if claims.get("sub") != connection.assertion_subject:
-        refuse("wrong_sub", f"`sub` is {_told(claims.get('sub'))}; expected {connection.assertion_subject}")
+        refuse("wrong_sub", f"`sub` is {told(claims.get('sub'))}; expected {connection.assertion_subject}")
 
     # 8. Meant for this endpoint and for nobody else (RFC 7523 section 3 item 3, RFC 8725 section 3.9).
     aud = claims.get("aud")
     if aud not in (audience, [audience]):
-        refuse("wrong_aud", f"`aud` is {_told(aud)}; expected exactly {audience}")
+        refuse("wrong_aud", f"`aud` is {told(aud)}; expected exactly {audience}")
 
     # 9. Fresh (RFC 7523 section 3 items 4 to 6, RFC 7519 sections 4.1.4 to 4.1.6).
     exp = _check_times(claims, now=now_ms / 1000)
 
     # 10. Named, so that it can be remembered (RFC 7519 section 4.1.7).
-    jti = claims.get("jti")
-    if not isinstance(jti, str) or not 1 <= len(jti) <= MAX_JTI_LENGTH or _SURROGATE.search(jti):
-        refuse("bad_jti", f"`jti` must be a string of 1 to {MAX_JTI_LENGTH} characters")
+    jti = token_id(claims)
 
     # 11. No other JWT of the same issuer dressed up: an ID token, a logout token, a security event (RFC 8725 section 3.12).
     for foreign in ("events", "nonce"):
@@ -107,7 +91,7 @@ async def verify_caller_assertion(
 
 def _check_times(claims: Mapping[str, Any], *, now: float) -> float:
     """Hold the time claims against `now`, seconds since the epoch; returns `exp`."""
-    exp, iat = _time(claims, "exp"), _time(claims, "iat")
+    exp, iat = time_claim(claims, "exp"), time_claim(claims, "iat")
     if iat > now + SKEW_S:
         refuse("issued_in_future", f"`iat` is {iat - now:.0f} s ahead of our clock; at most {SKEW_S} s are allowed")
     if iat < now - MAX_AGE_S:
@@ -123,30 +107,6 @@ def _check_times(claims: Mapping[str, Any], *, now: float) -> float:
         refuse(
             "bad_lifetime", f"`exp` is {exp - now:.0f} s ahead of our clock; at most {MAX_LIFETIME_S} s are expected"
         )
-    if "nbf" in claims and (nbf := _time(claims, "nbf")) > now + SKEW_S:
+    if "nbf" in claims and (nbf := time_claim(claims, "nbf")) > now + SKEW_S:
         refuse("not_yet_valid", f"`nbf` is {nbf - now:.0f} s ahead of our clock; at most {SKEW_S} s are allowed")
     return exp
-
-
-def _time(claims: Mapping[str, Any], name: str) -> float:
-    """A NumericDate (RFC 7519 section 2): a JSON number, whole or not."""
-    value = claims.get(name)
-    # JSON true is a number to Python; and the bound comes before any arithmetic, which a huge integer would break.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LAST_SECOND:
-        refuse("bad_time_claim", f"`{name}` must be a number of seconds since the epoch")
-    return float(value)
-
-
-def _told(value: object) -> str:
-    """A claim's value for a message: in full only where it is a plain URL, which is no secret and no person's name."""
-    match value:
-        case None:
-            return "missing"
-        case str() if _PLAIN_URL.fullmatch(value):
-            return value
-        case str():
-            return "another string"
-        case list():
-            return f"a list of {len(value)}"
-        case _:
-            return "not a string"

@@ -8,6 +8,8 @@ What may go wrong, and what is done about it:
     many requests need the same fetch   one fetch, which the first caller's cancellation does not end
     the identity provider is down       keys fetched earlier serve on, for a day; without any it is Unavailable
     one odd key in the set              skipped (`service.verify.key_set`)
+
+Keys that were configured with the connection (`service.verify.pinned_keys`) are looked up here too, and never fetched.
 """
 
 import asyncio
@@ -20,10 +22,11 @@ from joserfc.jwk import Key
 from service.domain.clock import Clock
 from service.domain.connection import Connection
 from service.domain.identifiers import fingerprint
-from service.errors import InvalidRequest, Unavailable
+from service.errors import InvalidRequest, KeysUnavailable
 from service.outbound import OutboundError
 from service.telemetry import Numbers, get_logger
 from service.verify.key_set import KeySet, read_key_set
+from service.verify.pinned_keys import NO_THUMBPRINTS, pinned_keys
 from service.verify.provider_metadata import JsonFetcher, fetch_jwks_uri
 
 FRESH_MS: Final = 600_000
@@ -97,12 +100,18 @@ class IssuerKeys:
         self._entries: OrderedDict[_Source, _Entry] = OrderedDict()
         self._fetches: set[asyncio.Task[None]] = set()
 
-    async def candidates(self, connection: Connection, *, alg: str, kid: str | None) -> tuple[Key, ...]:
+    async def candidates(
+        self, connection: Connection, *, alg: str, kid: str | None, thumbprints: frozenset[str] = NO_THUMBPRINTS
+    ) -> tuple[Key, ...]:
         """The keys a token by `alg`, one of SIGNING_ALGORITHMS, and `kid` may have been signed with; none: refuse it.
 
-        Fetches when the keys are not fresh, and once more when none fits (OpenID Connect Core section 10.1.1). Raises
-        Unavailable when there is no telling because the keys cannot be fetched.
+        `thumbprints` are what its header calls a certificate. Fetches when the keys are not fresh, and once more when
+        none fits (OpenID Connect Core section 10.1.1). Raises Unavailable when there is no telling because the keys
+        cannot be fetched.
         """
+        pinned = pinned_keys(connection.options)
+        if pinned is not None:
+            return pinned.find(alg=alg, kid=kid, thumbprints=thumbprints, now_ms=self._clock.now_ms())
         entry = self._entry(_source(connection))
         await self._freshen(entry)
         found = self._find(entry, alg=alg, kid=kid)
@@ -124,15 +133,21 @@ class IssuerKeys:
 
     async def candidates_after_bad_signature(self, connection: Connection, *, alg: str) -> tuple[Key, ...]:
         """The keys for a token that names none and fits none so far: fetched again, or none while the cool-down lasts."""
+        if connection.options.has_pinned_keys:
+            return ()
         entry = self._entry(_source(connection))
         return self._find(entry, alg=alg, kid=None) if await self._fetch_again(entry) else ()
 
     async def prime(self, connection: Connection) -> int:
-        """Fetch a connection's keys now, cool-down or not; returns how many can check its signatures.
+        """Fetch a connection's keys now, cool-down or not; returns how many can check its signatures. Pinned ones count as
+        they are.
 
         For administrators, who ask to see it work. Raises OutboundError when the keys cannot be fetched and
         InvalidRequest when what was fetched is no JWK Set or the discovery document is at fault.
         """
+        pinned = pinned_keys(connection.options)
+        if pinned is not None:
+            return pinned.count_usable(connection.allowed_algorithms, self._clock.now_ms())
         entry = self._entry(_source(connection))
         if entry.fetch is not None:
             # One that began earlier must not end later and undo this one.
@@ -243,6 +258,6 @@ def _source(connection: Connection) -> _Source:
     return _Source(issuer=options.issuer, discovery_url=options.discovery_url)
 
 
-def _unavailable() -> Unavailable:
+def _unavailable() -> KeysUnavailable:
     # The URL stays in the log: whoever asks has not shown who they are.
-    return Unavailable("the identity provider's keys cannot be fetched", retry_after=RETRY_AFTER_S)
+    return KeysUnavailable("the identity provider's keys cannot be fetched", retry_after=RETRY_AFTER_S)

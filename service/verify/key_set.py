@@ -54,11 +54,11 @@ class KeySet:
         return tuple(islice(fitting, MAX_KEYS_TRIED))
 
 
-def read_key_set(document: object) -> KeySet:
-    """Read a JWKS document. Raises InvalidRequest when it is none; keys that are odd are skipped and counted."""
+def read_key_set(document: object, *, what: str = "the document at `jwks_uri`") -> KeySet:
+    """Read a JWKS document. Raises InvalidRequest when `what` is none; keys that are odd are skipped and counted."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise InvalidRequest("the document at `jwks_uri` is not a JWK Set: it has no list `keys`")
+        raise InvalidRequest(f"{what} is not a JWK Set: it has no list `keys`")
     keys: list[IssuerKey] = []
     skipped: Counter[str] = Counter()
     for each in listed[:MAX_KEYS_READ]:

@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -24,6 +24,8 @@ MAX_TOKEN_LENGTH: Final = 8192
 CREDENTIAL_REFUSED: Final = "the token is not one this connection accepts"
 """The one answer to every refusal that depends on a connection or its keys: it does not tell which connections exist."""
 
+_THUMBPRINTS: Final = ("x5t", "x5t#S256")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedToken:
@@ -34,6 +36,8 @@ class SignedToken:
     """One of SIGNING_ALGORITHMS."""
     kid: str | None
     typ: str | None
+    thumbprints: frozenset[str] = frozenset()
+    """Its `x5t` and `x5t#S256`: by which of the pinned certificates it says it was signed."""
 
 
 def refuse(reason: str, message: str) -> NoReturn:
@@ -65,24 +69,34 @@ def read_token(text: str) -> SignedToken:
     # know none. `b64` (RFC 7797) changes what is signed and is only valid beside `crit`.
     if "crit" in header or "b64" in header:
         refuse("unsupported_header", "the token's header has `crit` or `b64`; no extension of JWS is supported")
-    for name in ("kid", "typ"):
+    for name in ("kid", "typ", *_THUMBPRINTS):
         if name in header and not isinstance(header[name], str):
             refuse("malformed_token", f"the token's `{name}` is not a string (RFC 7515 section 4.1)")
-    return SignedToken(text=text, alg=alg, kid=header.get("kid"), typ=header.get("typ"))
+    return SignedToken(
+        text=text,
+        alg=alg,
+        kid=header.get("kid"),
+        typ=header.get("typ"),
+        thumbprints=frozenset(header[name] for name in _THUMBPRINTS if name in header),
+    )
 
 
-async def signed_payload(token: SignedToken, *, connection: Connection, keys: IssuerKeys) -> bytes:
-    """The payload of a token that one of the connection's own keys signed.
+async def signed_payload(
+    token: SignedToken, *, connection: Connection, algorithms: Container[str], keys: IssuerKeys
+) -> bytes:
+    """The payload of a token that one of the connection's own keys signed, by one of these algorithms.
 
     Raises NotAuthenticated with one message for every cause, and Unavailable when the keys cannot be had.
     """
     # RFC 8725 section 3.1: the algorithm is chosen by what we know of the connection, not by the token.
-    if token.alg not in connection.allowed_algorithms:
+    if token.alg not in algorithms:
         refuse("algorithm_not_allowed", CREDENTIAL_REFUSED)
     # RFC 8725 sections 3.8 and 3.10: only keys of this connection's issuer; `jwk`, `jku`, `x5u` and `x5c` are never read.
-    candidates = await keys.candidates(connection, alg=token.alg, kid=token.kid)
+    # A thumbprint chooses among the certificates we have.
+    candidates = await keys.candidates(connection, alg=token.alg, kid=token.kid, thumbprints=token.thumbprints)
     if not candidates:
-        refuse("unknown_kid", CREDENTIAL_REFUSED)
+        # Certificates are not looked up by `kid`: with none to try, none is valid now, or none is for this algorithm.
+        refuse("no_valid_certificate" if connection.options.signing_certificates else "unknown_kid", CREDENTIAL_REFUSED)
     payload = _open(token, candidates)
     if payload is None and token.kid is None:
         # A token that names no key leaves one other sign of a rotation: no key fits its signature.
@@ -90,6 +104,11 @@ async def signed_payload(token: SignedToken, *, connection: Connection, keys: Is
     if payload is None:
         refuse("bad_signature", CREDENTIAL_REFUSED)
     return payload
+
+
+def unverified_payload(token: SignedToken) -> bytes:
+    """What a token says, whoever wrote it: good for refusing it early, and for nothing else."""
+    return _base64url(token.text.split(".")[1])
 
 
 def read_claims(payload: bytes) -> Mapping[str, Any]:

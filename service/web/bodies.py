@@ -1,6 +1,7 @@
 """Reading what callers send, strictly: what is ambiguous is refused, and named."""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import parse_qsl
@@ -61,8 +62,11 @@ def describe(error: ValidationError) -> str:
     return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """A form's parameters. Raises UnsupportedMediaType, or InvalidRequest when one is there twice (RFC 6749 section 3.1)."""
+async def read_form(request: Request, *, only: Collection[str] | None = None) -> dict[str, str]:
+    """A form's parameters, or `only` those: others are ignored then, however often they are there.
+
+    Raises UnsupportedMediaType, or InvalidRequest when one is there twice (RFC 6749 section 3.1).
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("the body must be sent as application/x-www-form-urlencoded")
@@ -75,6 +79,8 @@ async def read_form(request: Request) -> dict[str, str]:
         )
     except ValueError:
         raise InvalidRequest(f"the form is malformed or has more than {MAX_FORM_FIELDS} parameters") from None
+    if only is not None:
+        pairs = [(name, value) for name, value in pairs if name in only]
     form = dict(pairs)
     if len(form) != len(pairs):
         raise InvalidRequest("a form parameter is there more than once")

@@ -15,7 +15,8 @@ from service.web.state import Request
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
-Access = Literal["administrator", "administrator or application", "assertion", "anyone"]
+Access = Literal["administrator", "administrator or application", "assertion", "logout token", "anyone"]
+"""Who may call. `logout token`: the message in the body is its own credential, and refused with 400 where it is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,7 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
     "administrator": [{"administrator": []}],
     "administrator or application": [{"administrator": []}, {"application": []}],
     "assertion": [{"assertion": []}],
+    "logout token": [],
     "anyone": [],
 }
 
@@ -150,9 +152,11 @@ def _content(operation: Operation, bodies: Mapping[type[BaseModel], Any]) -> dic
 
 def _responses(operation: Operation) -> dict[str, Any]:
     told: dict[int, str] = dict(operation.responses)
-    if operation.access != "anyone":
+    if operation.access not in {"logout token", "anyone"}:
         told = {**{status: _ERRORS[status] for status in (401, 503)}, **told}
-    if operation.body or operation.body_schema or operation.form:
+    if operation.access == "logout token":
+        told = {**{status: _ERRORS[status] for status in (400, 503)}, **told}
+    elif operation.body or operation.body_schema or operation.form:
         told = {**{status: _ERRORS[status] for status in (400, 413)}, **told}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {

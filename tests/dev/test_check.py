@@ -2,9 +2,11 @@
 
 import asyncio
 import dataclasses
+import datetime as dt
 import io
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -21,6 +23,9 @@ from service.keys.ring import parse_key_ring
 from service.store.connections import Connections
 from service.store.health import Finding, inspect_redis
 from service.store.record import Record
+from service.verify.certificates import read_certificate
+from tests.support import tokens
+from tests.support.certificates import signing_certificate
 from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import connect
 
@@ -279,13 +284,87 @@ def test_every_connection_is_asked_for_its_keys(environment: Callable[..., None]
         status, found = check()
 
     assert status == 1
-    assert found_of(found, "connection good") == [("ok", "4 usable keys from its identity provider")]
-    assert found_of(found, "connection one") == [("ok", "1 usable key from its identity provider")]
+    assert found_of(found, "connection good") == [("ok", "4 usable keys in its identity provider's JWKS")]
+    assert found_of(found, "connection one") == [("ok", "1 usable key in its identity provider's JWKS")]
     assert found_of(found, "connection off") == [("warn", "it is disabled: its identity provider is answered 403")]
     assert found_of(found, "connection broken") == [
         ("fail", "its identity provider's keys cannot be had: it answered 500, not 200")
     ]
     assert [level for level, _ in found_of(found, "connection none")] == ["fail"]
+
+
+def test_pinned_keys_are_looked_at_without_asking_anybody(environment: Callable[..., None], redis_url: str) -> None:
+    environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
+    key = tokens.private_key("ES256")
+    with IdentityProvider.in_thread() as provider:
+        inline = json.dumps({"keys": [tokens.public_jwk(key)]})
+        record_connections(
+            redis_url,
+            provider.connection(id="con_inline", jwks=inline),
+            provider.connection(id="con_other", jwks=inline, id_token_signed_response_alg="RS256"),
+        )
+
+        status, found = check()
+
+        assert provider.fetches == {}
+    assert status == 1
+    assert found_of(found, "connection inline") == [("ok", "1 usable key in its inline JWKS")]
+    assert found_of(found, "connection other") == [("fail", "there is no key for RS256 in its inline JWKS")]
+
+
+@pytest.mark.parametrize(
+    ("begins_days", "ends_days", "level", "detail"),
+    [
+        (-1, 400.5, "ok", "expires in 400 days, on DAY"),
+        (-1, 30.5, "ok", "expires in 30 days, on DAY"),
+        (-1, 29.5, "warn", "expires in 29 days, on DAY: pin its successor beside it"),
+        (-1, 1.5, "warn", "expires in 1 day, on DAY: pin its successor beside it"),
+        (-1, 0.5, "warn", "expires in 0 days, on DAY: pin its successor beside it"),
+        (-9, -0.5, "fail", "expired on DAY, and what it signs is refused: remove it"),
+        (0.5, 400, "warn", "counts from BEGINNING on, and not yet"),
+    ],
+)
+def test_a_pinned_certificate_is_told_by_its_fingerprint_with_its_end(
+    environment: Callable[..., None], redis_url: str, begins_days: float, ends_days: float, level: str, detail: str
+) -> None:
+    environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
+    now = time.time()
+    begins, ends = (now + days * 86_400 for days in (begins_days, ends_days))
+    good = signing_certificate(tokens.private_key("ES256", 2), begins_s=now - 60, ends_s=now + 400 * 86_400)
+    pem = signing_certificate(tokens.private_key("ES256"), begins_s=begins, ends_s=ends, name="Acme Inc")
+    with IdentityProvider.in_thread() as provider:
+        record_connections(redis_url, provider.connection(id="con_saml", signing_certificates=(good, pem)))
+
+        status, found = check()
+
+        assert provider.fetches == {}
+    day, beginning = (dt.datetime.fromtimestamp(each, dt.UTC).date().isoformat() for each in (ends, begins))
+    told = detail.replace("DAY", day).replace("BEGINNING", beginning)
+    fingerprint = read_certificate(pem).fingerprint
+    assert found_of(found, "connection saml certificate 2") == [(level, f"{told} (SHA-256 {fingerprint})")]
+    assert status == (1 if level == "fail" else 0)
+    usable = 1 if level == "fail" or begins > now else 2
+    keys = "key" if usable == 1 else "keys"
+    assert found_of(found, "connection saml") == [("ok", f"{usable} usable {keys} in its pinned certificates")]
+    assert not any("Acme" in each.detail for each in found)
+
+
+def test_a_connection_whose_certificates_have_all_expired_or_cannot_be_read_is_a_fail(
+    environment: Callable[..., None], redis_url: str
+) -> None:
+    environment(REDIS_URL=redis_url)
+    now = time.time()
+    expired = signing_certificate(tokens.private_key("ES256"), begins_s=now - 86_400, ends_s=now - 60)
+    with IdentityProvider.in_thread() as provider:
+        record_connections(redis_url, provider.connection(id="con_saml", signing_certificates=(expired, "garbage")))
+
+        status, found = check()
+
+    assert status == 1
+    assert found_of(found, "connection saml") == [
+        ("fail", "there is no key for RS256, PS256, ES256, EdDSA in its pinned certificates")
+    ]
+    assert [found_of(found, f"connection saml certificate {number}")[0][0] for number in (1, 2)] == ["fail", "fail"]
 
 
 def test_more_connections_than_one_page_are_all_looked_at(environment: Callable[..., None], redis_url: str) -> None:

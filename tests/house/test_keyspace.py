@@ -86,8 +86,10 @@ async def story(api: Api, idp: IdentityProvider) -> None:
         await api.client("board", backchannel_logout_uri=None)
         connection = await api.connection(idp, "shop", "wiki", "board")
         email = {"format": "email", "email": "ada@example.com"}
-        for revoke in ("door", "operator", "session", "person", "nothing"):
-            session = await api.sign_in(idp, "shop", "board", identifiers=[email], auth_time=api.clock.now_s)
+        for revoke in ("door", "operator", "session", "person", "logout", "nothing"):
+            session = await api.sign_in(
+                idp, "shop", "board", identifiers=[email], auth_time=api.clock.now_s, upstream_sid="up-1"
+            )
             path = f"/api/v2/sessions/{session['session_id']}"
             await api.post(f"{path}/clients", {"client_id": "wiki", "sid": "wikis-own"})
             for offline in (False, True):
@@ -102,14 +104,19 @@ async def story(api: Api, idp: IdentityProvider) -> None:
                     done = await api.delete(path)
                 case "person":
                     done = await api.delete(f"/api/v2/users/{session['user_id']}/sessions")
+                case "logout":
+                    done = await api.backchannel_logout(idp.logout_token(sid="up-1", now_s=api.clock.now_s))
                 case _:
                     done = await api.get(path)
             assert done.is_success
             api.clock.advance(10)
-            if revoke != "person":
+            if revoke not in {"person", "logout"}:
                 await worker.create_arq_worker(burst=True).async_run()
             await worker.sweeper.sweep()
             await worker.sweeper.tidy()
+        token = idp.logout_token(sid="up-2", now_s=api.clock.now_s)
+        await api.resources.kept_tokens.keep(connection["id"], token, now_ms=api.clock.now_ms(), look_at_ms=0)
+        await api.backchannel_logout(idp.logout_token(sid="up-1", now_s=api.clock.now_s))
         await api.resources.heartbeats.beat("here:1", now_ms=api.clock.now_ms())
         await worker.notifier.drain(10)
 

@@ -13,30 +13,40 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from service.domain.revocation import Revocation, RevocationRequest
+from service.accept import cut_off
+from service.domain.revocation import (
+    Everything,
+    OneSession,
+    Revocation,
+    RevocationRequest,
+    Scope,
+    SessionsBegunBy,
+)
 from service.embedded_redis import EmbeddedRedis
 from service.errors import InvalidRequest, NotFound, ReauthenticationRequired
 from service.store.people import LATE_MARGIN_MS
 from tests.support.house import House, open_house
 from tests.support.redis_server import empty
 
-EXAMPLES, STEPS = 60, 30
+EXAMPLES, STEPS = 120, 40
 
 T = TypeVar("T")
 
 Kind = Literal[
-    "sign in", "join", "issue", "revoke", "crash", "cut off and crash", "delete", "repeat", "work off", "chore", "clock"
+    *("sign in", "join", "issue", "revoke", "logout", "crash", "cut off and crash", "delete"),
+    *("repeat", "work off", "chore", "clock"),
 ]
 
 # What comes more often is listed more often: things should meet, and not happen beside each other.
 KINDS: Sequence[Kind] = (
     *["sign in"] * 6,
-    *["issue"] * 6,
+    *["issue"] * 9,
     "join",
-    *["revoke"] * 2,
+    "revoke",
+    *["logout"] * 4,
     "crash",
     "cut off and crash",
-    *["delete"] * 2,
+    "delete",
     *["repeat"] * 3,
     *["work off"] * 4,
     "chore",
@@ -46,20 +56,27 @@ WHO = ("ada", "ada", "ada", "bob")
 CLIENTS = ("crm", "crm", "mail")
 LIFETIMES_S = (3600, 3600, 60, 1)
 AUTHENTICATED = (None, "before", "at", "after")
+UPSTREAM_SIDS = (None, "up-1", "up-2")
 CLOCK_S = (0.001, 0.5, 1, 30, 59.999, 3600, -0.001, -1, -120)
 CHORES = ("sweep", "tidy", "forget scripts")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Something that happens. `which` picks among the sessions or revocations there are, the newest being 0."""
+    """Something that happens. `sent`: when a logout was, seen from the newest sign-in.
+
+    `apt`: it is done to something that is alive, if there is anything, and by an application that takes part in it; most
+    things would else be refused. `which` picks among the sessions or revocations there are, the newest being 0."""
 
     kind: Kind
     who: str = "ada"
     client: str = "crm"
     lasts_s: int = 3600
     authenticated: str | None = None
+    upstream_sid: str | None = None
+    sent: str = "at"
     flag: bool = False
+    apt: bool = True
     which: int = 0
     seconds: float = 0.0
     chore: str = "sweep"
@@ -72,7 +89,10 @@ steps = st.builds(
     client=st.sampled_from(CLIENTS),
     lasts_s=st.sampled_from(LIFETIMES_S),
     authenticated=st.sampled_from(AUTHENTICATED),
+    upstream_sid=st.sampled_from(UPSTREAM_SIDS),
+    sent=st.sampled_from(("before", "at", "after", "now")),
     flag=st.booleans(),
+    apt=st.sampled_from((True, True, True, False)),
     which=st.integers(min_value=0, max_value=3),
     seconds=st.sampled_from(CLOCK_S),
     chore=st.sampled_from(CHORES),
@@ -81,28 +101,36 @@ steps = st.builds(
 
 @dataclass(eq=False)
 class ModelPerson:
-    """`clock`: the stamp given out last. `revoked_at_ms`: None until the first revocation."""
+    """`clock`: the stamp given out last. `revoked_at_ms`: None until the first revocation. `logged_out_ms`: through when all
+    of them was logged out (None) or one upstream session."""
 
     clock: int = 0
     revoked_at_ms: int | None = None
+    logged_out_ms: dict[str | None, int] = field(default_factory=dict)
+
+    def refuses(self, auth_time_s: int | None, upstream_sid: str | None) -> bool:
+        ends = (self.revoked_at_ms, self.logged_out_ms.get(None), self.logged_out_ms.get(upstream_sid))
+        return auth_time_s is not None and any(each is not None and auth_time_s * 1000 <= each for each in ends)
 
 
 @dataclass(eq=False)
 class ModelSession:
-    """`revoked`: a revocation of the person covers it; `deleted`: it was ended by itself. `ended_alive`: it was honoured
-    until then."""
+    """`ended`: a revocation covers it, or it was deleted; `offline_ended`: its offline tokens with it. `ended_alive`: it was
+    honoured until then."""
 
     session_id: str
     name: str
     stamp: int
     expires_at_ms: int
     clients: set[str]
-    revoked: bool = False
-    deleted: bool = False
+    begun_ms: int = 0
+    upstream_sid: str | None = None
+    ended: bool = False
+    offline_ended: bool = False
     ended_alive: bool = False
 
     def honoured(self, now_ms: int) -> bool:
-        return not self.revoked and not self.deleted and now_ms < self.expires_at_ms
+        return not self.ended and now_ms < self.expires_at_ms
 
 
 @dataclass(eq=False)
@@ -116,9 +144,9 @@ class ModelToken:
     ended_alive: bool = False
 
     def honoured(self, now_ms: int) -> bool:
-        if now_ms >= self.expires_at_ms or self.session.revoked or self.session.deleted:
+        if now_ms >= self.expires_at_ms:
             return False
-        return self.offline or self.session.honoured(now_ms)
+        return not self.session.offline_ended if self.offline else self.session.honoured(now_ms)
 
 
 @dataclass(eq=False)
@@ -168,12 +196,16 @@ class Story:
             case "sign in":
                 self.sign_in(step)
             case "join" | "issue" | "delete" if self.all_sessions:
-                session = self.all_sessions[-1 - step.which % len(self.all_sessions)]
+                alive = [each for each in self.all_sessions if each.honoured(self.now_ms)] if step.apt else []
+                among = alive or self.all_sessions
+                session = among[-1 - step.which % len(among)]
                 {"join": self.join, "issue": self.issue, "delete": self.delete}[step.kind](session, step)
             case "revoke":
                 self._accept(self._new(self._whose(step)))
+            case "logout":
+                self._accept(self._new(self._whose(step), self._logout(step)))
             case "crash" | "cut off and crash" if not self.orderly:
-                self.crash(step, cut_off=step.kind == "cut off and crash")
+                self.crash(step, cut_off_too=step.kind == "cut off and crash")
             case "repeat" | "work off" if self.all_revocations:
                 revocation = self.all_revocations[-1 - step.which % len(self.all_revocations)]
                 {"repeat": self._accept, "work off": self._work_off}[step.kind](revocation)
@@ -188,22 +220,29 @@ class Story:
         person, session_id = self.people[step.who], f"ses_{next(self.numbers)}"
         auth_time_s = None
         if step.authenticated is not None:
-            moment = (person.revoked_at_ms or self.now_ms) // 1000
+            moment = (person.revoked_at_ms or person.logged_out_ms.get(step.upstream_sid) or self.now_ms) // 1000
             auth_time_s = moment + {"before": -1, "at": 0, "after": 1}[step.authenticated]
-        stale = (
-            auth_time_s is not None and person.revoked_at_ms is not None and auth_time_s * 1000 <= person.revoked_at_ms
-        )
+            if step.apt and person.refuses(auth_time_s, step.upstream_sid):
+                auth_time_s = None
         signing_in = self.house.sign_in(
-            step.who, step.client, lasts_s=step.lasts_s, auth_time_s=auth_time_s, session_id=session_id
+            step.who,
+            step.client,
+            lasts_s=step.lasts_s,
+            auth_time_s=auth_time_s,
+            upstream_sid=step.upstream_sid,
+            session_id=session_id,
         )
-        if stale:
+        if person.refuses(auth_time_s, step.upstream_sid):
             with pytest.raises(ReauthenticationRequired):
                 self.run(signing_in)
             return
         self.run(signing_in)
         person.clock = max(self.now_ms, person.clock + 1)
         expires_at_ms = self.now_ms + step.lasts_s * 1000
-        self.all_sessions.append(ModelSession(session_id, step.who, person.clock, expires_at_ms, {step.client}))
+        begun_ms = auth_time_s * 1000 if auth_time_s is not None else self.now_ms // 1000 * 1000
+        self.all_sessions.append(
+            ModelSession(session_id, step.who, person.clock, expires_at_ms, {step.client}, begun_ms, step.upstream_sid)
+        )
 
     def join(self, session: ModelSession, step: Step) -> None:
         names = {"sub": f"{step.client}|{session.name}", "sid": f"{step.client}|{session.session_id}"}
@@ -217,13 +256,12 @@ class Story:
 
     def issue(self, session: ModelSession, step: Step) -> None:
         secret = f"a-token-minted-elsewhere-{next(self.numbers)}"
-        issuing = self.house.issue(
-            session.session_id, step.client, offline=step.flag, lasts_s=step.lasts_s, secret=secret
-        )
+        client = min(session.clients) if step.apt else step.client
+        issuing = self.house.issue(session.session_id, client, offline=step.flag, lasts_s=step.lasts_s, secret=secret)
         if not session.honoured(self.now_ms):
             with pytest.raises(NotFound):
                 self.run(issuing)
-        elif step.client not in session.clients:
+        elif client not in session.clients:
             with pytest.raises(InvalidRequest):
                 self.run(issuing)
         else:
@@ -231,15 +269,26 @@ class Story:
             self.all_tokens.append(ModelToken(secret, session, self.now_ms + step.lasts_s * 1000, step.flag))
 
     def delete(self, session: ModelSession, _step: Step) -> None:
-        self._accept(self._new((session.name,), session))
+        self._accept(self._new((session.name,), OneSession(session_id=session.session_id)))
 
-    def crash(self, step: Step, *, cut_off: bool) -> None:
+    def _logout(self, step: Step) -> SessionsBegunBy:
+        """What an identity provider's message asks for that was sent around the newest sign-in."""
+        newest_ms = self.all_sessions[-1].begun_ms if self.all_sessions else self.now_ms
+        away_ms = {"before": -1000, "at": 0, "after": 1000, "now": self.now_ms - newest_ms}[step.sent]
+        return SessionsBegunBy(
+            begun_by_ms=newest_ms + away_ms,
+            upstream_sid=step.upstream_sid,
+            or_without_sid=step.upstream_sid is not None and step.which == 0,
+            offline_too=step.flag and step.chore == "sweep",
+        )
+
+    def crash(self, step: Step, *, cut_off_too: bool) -> None:
         """A process dies right after it has recorded a revocation, or after it has cut off too."""
-        revocation = self._new(self._whose(step))
+        revocation = self._new(self._whose(step), self._logout(step) if step.which else Everything())
         rid = self.run(self.house.record_only(revocation.request))
-        if cut_off:
-            people, now_ms = revocation.request.user_ids, self.now_ms
-            self.run(self.house.resources.people.cut_off(people, rid, now_ms=now_ms, accepted_at_ms=now_ms))
+        if cut_off_too:
+            recorded = self.run(self.house.receipt(rid))
+            self.run(cut_off(self.house.resources.people, recorded, now_ms=self.now_ms))
             self._cut(revocation)
 
     def chore(self, step: Step) -> None:
@@ -292,12 +341,8 @@ class Story:
     def _whose(self, step: Step) -> tuple[str, ...]:
         return ("ada", "bob") if step.flag else (step.who,)
 
-    def _new(self, whose: tuple[str, ...], session: ModelSession | None = None) -> ModelRevocation:
-        request = self.house.request(
-            *whose,
-            session_id=session.session_id if session else None,
-            revocation_id=f"rev_{next(self.numbers)}",
-        )
+    def _new(self, whose: tuple[str, ...], scope: Scope | None = None) -> ModelRevocation:
+        request = self.house.request(*whose, scope=scope, revocation_id=f"rev_{next(self.numbers)}")
         revocation = ModelRevocation(request, whose, self.now_ms)
         self.all_revocations.append(revocation)
         return revocation
@@ -326,28 +371,41 @@ class Story:
         if revocation.in_force:
             return
         revocation.in_force = True
-        only = getattr(revocation.request.scope, "session_id", None)
-        at_ms = self.now_ms if late_through is None else late_through
-        for name in revocation.names if only is None else ():
+        scope, through_ms = revocation.request.scope, self.now_ms if late_through is None else late_through
+        for name in () if isinstance(scope, OneSession) else revocation.names:
             person = self.people[name]
-            person.clock = max(person.clock, at_ms)
-            person.revoked_at_ms = max(person.revoked_at_ms or 0, at_ms)
+            person.clock = max(person.clock, through_ms)
+            if isinstance(scope, SessionsBegunBy):
+                before_ms = person.logged_out_ms.get(scope.upstream_sid, 0)
+                person.logged_out_ms[scope.upstream_sid] = max(before_ms, scope.begun_by_ms)
+            else:
+                person.revoked_at_ms = max(person.revoked_at_ms or 0, through_ms)
         for session in self.all_sessions:
-            in_time = late_through is None or session.stamp <= late_through
-            if only is None and session.name in revocation.names and in_time:
-                self._end(session, revocation)
-                session.revoked = True
-            elif session.session_id == only:
-                self._end(session, revocation)
-                session.deleted = True
+            if self._covers(revocation, session, late_through):
+                revocation.owed |= session.clients
+                self._end(session, offline_too=not isinstance(scope, SessionsBegunBy) or scope.offline_too)
 
-    def _end(self, session: ModelSession, revocation: ModelRevocation) -> None:
-        revocation.owed |= session.clients
-        if not session.revoked and not session.deleted:
-            for token in self.all_tokens:
-                if token.session is session:
-                    token.ended_alive = token.honoured(self.now_ms)
-            session.ended_alive = session.honoured(self.now_ms)
+    def _covers(self, revocation: ModelRevocation, session: ModelSession, late_through: int | None) -> bool:
+        scope = revocation.request.scope
+        if isinstance(scope, OneSession):
+            return session.session_id == scope.session_id
+        if session.name not in revocation.names or (late_through is not None and session.stamp > late_through):
+            return False
+        if isinstance(scope, Everything):
+            return True
+        assert isinstance(scope, SessionsBegunBy)
+        named = scope.upstream_sid in {None, session.upstream_sid} or (
+            scope.or_without_sid and session.upstream_sid is None
+        )
+        return named and session.begun_ms <= scope.begun_by_ms
+
+    def _end(self, session: ModelSession, *, offline_too: bool) -> None:
+        for token in self.all_tokens:
+            if token.session is session and token.honoured(self.now_ms) and (offline_too or not token.offline):
+                token.ended_alive = True
+        session.ended_alive = session.ended_alive or session.honoured(self.now_ms)
+        session.ended = True
+        session.offline_ended = session.offline_ended or offline_too
 
 
 # Without shrinking, which takes minutes here. Whoever looks for the shortest story that fails takes `phases` out.

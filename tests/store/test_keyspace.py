@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from service.domain.revocation import SessionsBegunBy
 from service.store import keyspace
 from tests.support.contents import lifetimes_ms, types
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
@@ -41,6 +42,12 @@ async def fill(house: House) -> None:
     await resources.deliveries.claim(delivering, now_ms=now_ms + DAY_S * 1000, lease_until_ms=now_ms + 2 * DAY_S * 1000)
     await house.issue(await house.sign_in("ada", "crm"), "crm")
     await resources.replays.bind(CONNECTION, UPSTREAM, "jti", message="message", until_ms=now_ms + HOUR_S * 1000)
+    await house.revoke("ada", scope=SessionsBegunBy(begun_by_ms=now_ms, upstream_sid="sid-1"))
+    await resources.upstream.register(
+        CONNECTION, iss=UPSTREAM, sub="ada", sid="sid-1", user_id=user_id("ada"), keep_until_ms=now_ms + HOUR_S * 1000
+    )
+    await resources.upstream.mark_logged_out(CONNECTION, iss=UPSTREAM, sub="ada", sid="sid-1", at_ms=now_ms)
+    await resources.kept_tokens.keep(CONNECTION, "token", now_ms=now_ms, look_at_ms=now_ms + DAY_S * 1000)
     await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])
     await resources.heartbeats.beat("host:1", now_ms=now_ms)
 
@@ -76,6 +83,9 @@ async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(hou
         keyspace.person_sessions,
         keyspace.participation,
         keyspace.cutoffs,
+        keyspace.logouts,
+        keyspace.logout_cutoffs,
+        keyspace.ended_sids,
         keyspace.person_revocations,
         lambda user: keyspace.session(user, "ses_1"),
         lambda user: keyspace.session_clients(user, "ses_1"),

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.domain.delivery_plan import Target
+from service.domain.revocation import Everything, OneSession
 from service.domain.session import Participant
 from service.domain.subject import SubjectIdentifier, iss_sub, parse_identifier, parse_subject
 from service.errors import CannotBeEnded
 from service.store import keyspace, people
-from service.store.people import EndedSession, Snapshot, Target, Told, participation_keys
+from service.store.covered import EndedSession, Snapshot, Told
+from service.store.people import participation_keys
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 
 ADA, BOB = user_id("ada"), user_id("bob")
@@ -38,20 +41,23 @@ async def end(house: House, session_id: str, revocation_id: str) -> None:
 
 
 async def snapshot(house: House, revocation_id: str = "rev_1", *, session_id: str | None = None) -> Snapshot:
-    found = await house.resources.people.snapshot(
-        [ADA], revocation_id, now_ms=house.clock.now_ms(), session_id=session_id
+    found = await house.resources.covered.snapshot(
+        [ADA],
+        revocation_id,
+        now_ms=house.clock.now_ms(),
+        scope=OneSession(session_id=session_id) if session_id else Everything(),
     )
     return found[ADA]
 
 
 async def forget(house: House, revocation_id: str, sessions: Sequence[EndedSession]) -> None:
-    await house.resources.people.forget(ADA, revocation_id, sessions, ended_at_ms=house.clock.now_ms())
+    await house.resources.covered.forget(ADA, revocation_id, sessions, ended_at_ms=house.clock.now_ms())
 
 
 async def tell(
     house: House, *, sid: str | None = None, session_id: str | None = None, client_id: str = "crm", sub: str = "crm|ada"
 ) -> None:
-    await house.resources.people.forget_participation(
+    await house.resources.covered.forget_participation(
         [
             Told(
                 user_id=ADA,
@@ -61,7 +67,8 @@ async def tell(
                 sid=sid,
                 session_id=session_id,
             )
-        ]
+        ],
+        now_ms=house.clock.now_ms(),
     )
 
 
@@ -178,7 +185,7 @@ async def test_no_name_of_an_identifiers_key_tells_the_identifier(house: House) 
 
 async def test_before_the_cut_off_there_is_no_snapshot(house: House) -> None:
     await house.sign_in("ada", "crm")
-    found = await house.resources.people.snapshot([ADA], "rev_1", now_ms=house.clock.now_ms(), session_id=None)
+    found = await house.resources.covered.snapshot([ADA], "rev_1", now_ms=house.clock.now_ms(), scope=Everything())
     assert found == {}
 
 
@@ -303,8 +310,8 @@ async def test_several_people_are_read_at_once(house: House) -> None:
     for name in ("ada", "bob"):
         await cut(house, "rev_1", name)
 
-    found = await house.resources.people.snapshot(
-        [ADA, user_id("cy"), BOB], "rev_1", now_ms=house.clock.now_ms(), session_id=None
+    found = await house.resources.covered.snapshot(
+        [ADA, user_id("cy"), BOB], "rev_1", now_ms=house.clock.now_ms(), scope=Everything()
     )
 
     assert {name: [each.session_id for each in one.sessions] for name, one in found.items()} == {ADA: [ada], BOB: [bob]}
@@ -443,7 +450,7 @@ async def test_one_that_knows_a_newer_session_by_the_same_sid_is_still_told_of_t
 async def test_telling_of_an_unknown_revocation_drops_nothing(house: House) -> None:
     session = await house.sign_in("ada", "crm")
     await tell(house)
-    await house.resources.people.forget_participation([])
+    await house.resources.covered.forget_participation([], now_ms=house.clock.now_ms())
     await cut(house)
     assert sids(await snapshot(house)) == {f"crm|{session}"}
 
@@ -452,8 +459,8 @@ async def test_the_number_of_dropped_entries_is_told(house: House) -> None:
     for _ in range(2):
         await house.sign_in("ada", "crm")
     await cut(house)
-    keys = [keyspace.cutoffs(ADA), *participation_keys(ADA)]
-    arguments = ["rev_1", "", '[["crm", "crm|ada", ""]]']
+    keys = [keyspace.cutoffs(ADA), keyspace.logout_cutoffs(ADA), *participation_keys(ADA)]
+    arguments = ["rev_1", "", '[["crm", "crm|ada", ""]]', ""]
     assert await house.resources.record.script("forget_participation", keys, arguments) == 2
     assert await house.resources.record.script("forget_participation", keys, arguments) == 0
 
@@ -468,9 +475,9 @@ async def test_more_people_sessions_and_tokens_than_fit_one_round_trip_are_all_s
     users, now_ms = [user_id(name) for name in names], house.clock.now_ms()
 
     await house.resources.people.cut_off(users, "rev_1", now_ms=now_ms, accepted_at_ms=now_ms)
-    found = await house.resources.people.snapshot(users, "rev_1", now_ms=now_ms, session_id=None)
+    found = await house.resources.covered.snapshot(users, "rev_1", now_ms=now_ms, scope=Everything())
     for user, each in found.items():
-        await house.resources.people.forget(user, "rev_1", each.sessions, ended_at_ms=now_ms)
+        await house.resources.covered.forget(user, "rev_1", each.sessions, ended_at_ms=now_ms)
 
     assert not any([await house.token_honoured(each) for each in tokens])
     assert {user: {each.session_id for each in one.sessions} for user, one in found.items()} == {

@@ -12,8 +12,9 @@ import redis
 
 from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
+from service.domain.revocation import Everything, SessionsBegunBy
+from service.store.covered import Told
 from service.store.deliveries import Settlement
-from service.store.people import Told
 from service.store.record import Command, Record, Script
 from tests.support.contents import contents
 from tests.support.house import DAY_S, House, user_id
@@ -28,6 +29,7 @@ RETURNS = {
     "claim_deliveries": [list],
     "claim_due": [list],
     "cut_off": [0, 1],
+    "cut_off_begun_by": [0, 1],
     "end_session": [0, 1],
     "extend_owner": [0, 1],
     "forget_participation": [int],
@@ -92,21 +94,23 @@ async def live_through_it(house: House) -> None:
     await house.join(first, "mail")
     assert await house.token_honoured(await house.issue(second, "crm", lasts_s=10 * DAY_S))
     await house.revoke("ada", session_id=first)
+    logout = SessionsBegunBy(begun_by_ms=house.clock.now_ms(), upstream_sid="up-1")
+    await house.revoke("ada", scope=logout)
     rid = await house.revoke("ada")
     revocation, now_ms = await house.receipt(rid), house.clock.now_ms()
-    found = await resources.people.snapshot([ada], rid, now_ms=now_ms, session_id=None)
+    found = await resources.covered.snapshot([ada], rid, now_ms=now_ms, scope=Everything())
     delivery_id = delivery_id_for(rid, "usr_ada", "crm", "crm|ada", None)
     owed = Delivery(delivery_id=delivery_id, user_id=ada, client_id="crm", sub="crm|ada", sid=None)
     await resources.revocations.plan(
         revocation, [owed], sessions_ended=1, refresh_tokens_revoked=1, now_ms=now_ms, lease_until_ms=now_ms
     )
-    await resources.people.forget(ada, rid, found[ada].sessions, ended_at_ms=now_ms)
+    await resources.covered.forget(ada, rid, found[ada].sessions, ended_at_ms=now_ms)
     lease_until_ms = now_ms + 20_000
     await resources.deliveries.claim(rid, now_ms=now_ms, lease_until_ms=lease_until_ms)
     settlement = Settlement(delivery=replace(owed, state="delivered"), lease_until_ms=lease_until_ms)
     await resources.deliveries.settle([settlement], now_ms=now_ms)
     told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, session_id=None)
-    await resources.people.forget_participation([told])
+    await resources.covered.forget_participation([told], now_ms=now_ms)
     await resources.schedule.claim(now_ms=lease_until_ms, hidden_until_ms=lease_until_ms + 20_000, limit=10)
 
 

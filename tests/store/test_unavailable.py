@@ -11,12 +11,14 @@ import pytest
 from service.domain.application import Application
 from service.domain.delivery import Delivery
 from service.domain.refresh_token import RefreshToken
+from service.domain.revocation import Everything, SessionsBegunBy
 from service.domain.session import Participant
 from service.domain.subject import iss_sub
 from service.embedded_redis import EmbeddedRedis
 from service.errors import NotFound, Unavailable
+from service.store.covered import EndedSession, Told
 from service.store.deliveries import Settlement
-from service.store.people import EndedSession, Told
+from service.store.kept_tokens import KeptToken
 from tests.support.house import CONNECTION, ISSUER, UPSTREAM, House, open_house, user_id
 from tests.support.redis_server import start_redis
 
@@ -26,6 +28,9 @@ STORES = (
     "connections",
     "applications",
     "people",
+    "covered",
+    "upstream",
+    "kept_tokens",
     "sessions",
     "refresh_tokens",
     "replays",
@@ -74,8 +79,11 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
     """One call of every method of every store, by name."""
     r, now_ms = house.resources, house.clock.now_ms()
     told = Told(user_id=ADA, revocation_id=rid, client_id="crm", sub="ada", sid=None, session_id=None)
-    ended = EndedSession(session_id="ses_1", active=True, token_hashes=("hash",), live_tokens=1)
+    ended = EndedSession(
+        session_id="ses_1", ended=True, offline_ended=True, active=True, token_hashes=("hash",), live_tokens=1
+    )
     connection, revocation = house.connection(), house.request("ada", revocation_id=rid)
+    kept = KeptToken(kept_id="kept_1", connection_id=CONNECTION, text="token", received_at_ms=now_ms, looks=0)
     application = Application(client_id="crm", client_secret_hash="", created_at_ms=now_ms, updated_at_ms=now_ms)
     return {
         "connections.add": lambda: r.connections.add(connection),
@@ -96,10 +104,13 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "people.resolve": lambda: r.people.resolve(CONNECTION, [iss_sub(UPSTREAM, "ada")]),
         "people.get": lambda: r.people.get(ADA),
         "people.cut_off": lambda: r.people.cut_off([ADA], rid, now_ms=now_ms, accepted_at_ms=now_ms),
+        "people.cut_off_begun_by": lambda: r.people.cut_off_begun_by(
+            [ADA], SessionsBegunBy(begun_by_ms=now_ms), rid, now_ms=now_ms, accepted_at_ms=now_ms
+        ),
         "people.end_session": lambda: r.people.end_session(ADA, "ses_1", rid, now_ms=now_ms, accepted_at_ms=now_ms),
-        "people.snapshot": lambda: r.people.snapshot([ADA], rid, now_ms=now_ms, session_id=None),
-        "people.forget": lambda: r.people.forget(ADA, rid, [ended], ended_at_ms=now_ms),
-        "people.forget_participation": lambda: r.people.forget_participation([told]),
+        "covered.snapshot": lambda: r.covered.snapshot([ADA], rid, now_ms=now_ms, scope=Everything()),
+        "covered.forget": lambda: r.covered.forget(ADA, rid, [ended], ended_at_ms=now_ms),
+        "covered.forget_participation": lambda: r.covered.forget_participation([told], now_ms=now_ms),
         "sessions.open": lambda: house.sign_in("bob", "crm"),
         "sessions.join": lambda: house.join("ses_1", "mail"),
         "sessions.get": lambda: r.sessions.get("ses_1"),
@@ -112,6 +123,21 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "replays.remember_unknown": lambda: r.replays.remember_unknown(
             CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
         ),
+        "replays.bind_logout": lambda: r.replays.bind_logout(
+            CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
+        ),
+        "upstream.register": lambda: r.upstream.register(
+            CONNECTION, iss=ISSUER, sub="ada", sid="1", user_id=ADA, keep_until_ms=now_ms + 60_000
+        ),
+        "upstream.people": lambda: r.upstream.people(CONNECTION, "1"),
+        "upstream.mark_logged_out": lambda: r.upstream.mark_logged_out(
+            CONNECTION, iss=ISSUER, sub=None, sid="1", at_ms=now_ms
+        ),
+        "kept_tokens.keep": lambda: r.kept_tokens.keep(CONNECTION, "token", now_ms=now_ms, look_at_ms=now_ms),
+        "kept_tokens.get": lambda: r.kept_tokens.get("kept_1"),
+        "kept_tokens.look_again": lambda: r.kept_tokens.look_again(kept, at_ms=now_ms),
+        "kept_tokens.drop": lambda: r.kept_tokens.drop("kept_1", CONNECTION),
+        "covered.let_go": lambda: r.covered.let_go([ADA], rid),
         "revocations.record": lambda: r.revocations.record(revocation, now_ms=now_ms, look_at_ms=now_ms),
         "revocations.mark_revoked": lambda: r.revocations.mark_revoked(rid, at_ms=now_ms),
         "revocations.plan": lambda: _plan(house, rid),

@@ -179,6 +179,15 @@ class Api:
         token = assertion or idp.assertion(audience=gtr_url(name), alg="ES256", now_s=self.clock.now_s)
         return await self.http.post(gtr_path(name), json=body, headers=bearer(token))
 
+    async def backchannel_logout(self, token: str, *, name: str = "okta") -> httpx.Response:
+        """The answer to a logout token."""
+        return await self.http.post(bcl_path(name), data={"logout_token": token})
+
+
+def bcl_path(name: str) -> str:
+    """The path of a connection's back-channel logout door."""
+    return f"/oauth/backchannel-logout/connection/{name}"
+
 
 def gtr_path(name: str) -> str:
     """The path of a connection's Global Token Revocation door."""

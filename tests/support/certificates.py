@@ -1,14 +1,20 @@
-"""A certificate authority for one test, and certificates it signs."""
+"""A certificate authority for one test and certificates it signs; and self-signed ones, as SAML applications have."""
 
 import datetime as dt
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from tests.support.tokens import PrivateKey
+
+SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+"""A key as cryptography has it: also one that joserfc would not make."""
 
 _DAY: Final = dt.timedelta(days=1)
 
@@ -60,3 +66,22 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         return context
+
+
+def signing_certificate(key: PrivateKey | SigningKey, *, begins_s: float, ends_s: float, name: str = "acme") -> str:
+    """A self-signed certificate over `key`, such as a SAML application's, as PEM; its dates in seconds since the epoch."""
+    private: Any = key.private_key if isinstance(key, RSAKey | ECKey | OKPKey) else key
+    owner = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(owner)
+        .issuer_name(owner)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(dt.datetime.fromtimestamp(begins_s, dt.UTC))
+        .not_valid_after(dt.datetime.fromtimestamp(ends_s, dt.UTC))
+        .sign(
+            private, None if isinstance(private, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
+        )
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")

@@ -19,7 +19,7 @@ from service.domain.delivery import Delivery
 from service.domain.identifiers import new_refresh_token, new_refresh_token_id, new_revocation_id, new_session_id
 from service.domain.identifiers import user_id_for as derived_user_id
 from service.domain.refresh_token import RefreshToken
-from service.domain.revocation import Everything, OneSession, Revocation, RevocationRequest
+from service.domain.revocation import Everything, Initiator, OneSession, Revocation, RevocationRequest, Scope
 from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, iss_sub
 from service.resources import Resources, open_resources
@@ -43,6 +43,14 @@ HOUR_S: Final = 3600
 
 DAY_S: Final = 86_400
 """A day, in seconds."""
+
+INITIATORS: Final[dict[str, Initiator]] = {
+    "everything": "global_token_revocation",
+    "session": "session_delete",
+    "begun_by": "backchannel_logout",
+    "token_family": "refresh_token_reuse",
+}
+"""Who asks for what, where a test does not say."""
 
 PATIENCE_S: Final = 10.0
 """How long attempts are waited for, in seconds: twice as long as one may take."""
@@ -88,6 +96,7 @@ class House:
         *clients: str | Participant,
         lasts_s: float = HOUR_S,
         auth_time_s: int | None = None,
+        upstream_sid: str | None = None,
         identifiers: Iterable[SubjectIdentifier] = (),
         connection_id: str = CONNECTION,
         session_id: str | None = None,
@@ -104,7 +113,7 @@ class House:
                 iss=UPSTREAM,
                 sub=name,
                 identifiers=named,
-                upstream_sid=None,
+                upstream_sid=upstream_sid,
                 auth_time_s=auth_time_s,
                 expires_at_ms=self.clock.now_ms() + round(lasts_s * 1000),
                 participants=tuple(
@@ -184,20 +193,25 @@ class House:
         )
 
     def request(
-        self, *names: str, session_id: str | None = None, revocation_id: str | None = None
+        self,
+        *names: str,
+        session_id: str | None = None,
+        scope: Scope | None = None,
+        revocation_id: str | None = None,
     ) -> RevocationRequest:
         """What a verified caller would ask for."""
+        scope = scope or (OneSession(session_id=session_id) if session_id else Everything())
         return RevocationRequest(
             revocation_id=revocation_id or new_revocation_id(),
             connection_id=CONNECTION,
             user_ids=tuple(user_id(name) for name in names),
-            initiator="session_delete" if session_id else "global_token_revocation",
-            scope=OneSession(session_id=session_id) if session_id else Everything(),
+            initiator=INITIATORS[scope.kind],
+            scope=scope,
         )
 
-    async def revoke(self, *names: str, session_id: str | None = None) -> str:
-        """Accept a revocation of people, or of one session; its id."""
-        accepted = await self.resources.sink.accept(self.request(*names, session_id=session_id))
+    async def revoke(self, *names: str, session_id: str | None = None, scope: Scope | None = None) -> str:
+        """Accept a revocation of people, of one session, or of what a scope says; its id."""
+        accepted = await self.resources.sink.accept(self.request(*names, session_id=session_id, scope=scope))
         return accepted.revocation_id
 
     async def record_only(self, request: RevocationRequest) -> str:

@@ -7,7 +7,7 @@
 local person, sessions, session, clients, tokens, token, participation = unpack(KEYS)
 local now, keep_until = tonumber(ARGV[1]), tonumber(ARGV[5])
 local fields = fields_of(session)
-if not session_is_active(fields_of(person), fields, now) then return 'inactive' end
+if not session_is_active(person, fields, now) then return 'inactive' end
 local client = redis.call('HGET', clients, ARGV[2])
 if not client then return 'not_in_session' end
 local given = cjson.decode(ARGV[6])
@@ -25,8 +25,11 @@ redis.call('ZADD', sessions, whole(keep), ARGV[4])
 -- And the application is told for as long as it can hold something: an offline token outlives the session.
 local until_ms, raw = tonumber(ARGV[8]), redis.call('HGET', participation, ARGV[7])
 local entry = raw and cjson.decode(raw) or {sub = cjson.decode(client).sub, session_id = ARGV[4], until_ms = 0}
-if until_ms > entry.until_ms then
-  entry.until_ms, entry.stamp = until_ms, tonumber(fields.stamp)
+local outlives = given.offline == '1' and tonumber(given.expires_at_ms) > (entry.offline_until_ms or 0)
+if outlives then entry.offline_until_ms = tonumber(given.expires_at_ms) end
+if outlives or until_ms > entry.until_ms then
+  entry.until_ms, entry.stamp = math.max(until_ms, entry.until_ms), tonumber(fields.stamp)
+  entry.begun_ms, entry.upstream_sid = begun_ms(fields), fields.upstream_sid
   remember({unpack(KEYS, 7)}, ARGV[7], entry, now)
 end
 return 'issued'

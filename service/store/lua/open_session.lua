@@ -1,11 +1,11 @@
 -- A sign-in: register the person, refuse what began before their last revocation, give the session its stamp.
--- KEYS  person, identifiers, sessions, session, session clients, participation, its untils, its counts
+-- KEYS  person, identifiers, sessions, session, session clients, ended-sids, participation, its untils, its counts
 -- ARGV  now_ms, auth_time_ms or '', session_id, expires_at_ms, keep_until_ms,
 --       json {connection_id, iss, sub}, json {identifier, …}, json {session field = value},
 --       json {{client_id, participation field, client json, participation json}, …}
 -- Returns 'opened' | 'reauthenticate'
-local person, identifiers, sessions, session, clients = unpack(KEYS)
-local participation = {unpack(KEYS, 6)}
+local person, identifiers, sessions, session, clients, ended_sids = unpack(KEYS)
+local participation = {unpack(KEYS, 7)}
 local now, auth_time, id = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local expires_at, keep_until = ARGV[4], ARGV[5]
 -- The same sign-in sent again after a lost reply.
@@ -13,6 +13,12 @@ if redis.call('EXISTS', session) == 1 then return 'opened' end
 
 local revoked_at = number_at(person, 'revoked_at_ms')
 if auth_time and revoked_at > 0 and auth_time <= revoked_at then return 'reauthenticate' end
+local facts = cjson.decode(ARGV[8])
+local logged_out = tonumber(redis.call('HGET', person, 'logged_out_through_ms') or false)
+local sid_ended = facts.upstream_sid and tonumber(redis.call('ZSCORE', ended_sids, facts.upstream_sid) or false)
+if auth_time and (logged_out and auth_time <= logged_out or sid_ended and auth_time <= sid_ended) then
+  return 'reauthenticate'
+end
 
 for field, value in pairs(cjson.decode(ARGV[6])) do redis.call('HSETNX', person, field, value) end
 redis.call('HSETNX', person, 'created_at_ms', ARGV[1])
@@ -22,13 +28,13 @@ local stamp = math.max(now, number_at(person, 'clock') + 1)
 redis.call('HSET', person, 'clock', whole(stamp))
 
 redis.call('HSET', session, 'stamp', whole(stamp), 'expires_at_ms', expires_at, 'keep_until_ms', keep_until)
-for field, value in pairs(cjson.decode(ARGV[8])) do redis.call('HSET', session, field, value) end
+for field, value in pairs(facts) do redis.call('HSET', session, field, value) end
 redis.call('PEXPIREAT', session, keep_until)
 redis.call('ZREMRANGEBYSCORE', sessions, '-inf', '(' .. ARGV[1])
 redis.call('ZADD', sessions, keep_until, id)
 for _, each in ipairs(cjson.decode(ARGV[9])) do
   local entry = cjson.decode(each[4])
-  entry.stamp = stamp
+  entry.stamp, entry.begun_ms, entry.upstream_sid = stamp, begun_ms(facts), facts.upstream_sid
   redis.call('HSET', clients, each[1], each[3])
   remember(participation, each[2], entry, now)
 end

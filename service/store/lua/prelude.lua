@@ -47,19 +47,50 @@ local function remember(keys, field, entry, now)
   end
 end
 
--- Whether a session of this person, given as fields, is honoured. Order, not clocks, decides what a revocation covers:
--- each sign-in takes the next stamp of its person, each revocation cuts through every stamp given out so far.
-local function session_is_active(person, session, now)
-  if not session.stamp or session.ended_at_ms then return false end
-  if tonumber(session.stamp) <= (tonumber(person.revoked_through) or 0) then return false end
-  return tonumber(session.expires_at_ms) > now
+-- When a session, given as fields, began by the identity provider's clock, or else in which second it was reported.
+local function begun_ms(session)
+  if session.auth_time then return tonumber(session.auth_time) * 1000 end
+  local reported = tonumber(session.created_at_ms) or 0
+  return reported - reported % 1000
 end
 
--- Whether a refresh token is. An offline one outlives its session's expiry, never a revocation or its session's deletion.
+-- Whether a partial cut-off covers what has this stamp, began then and has this upstream `sid` (nil: none).
+local function covers(cut, stamp, begun, sid)
+  if stamp > cut.through or begun > cut.begun_by_ms then return false end
+  if not cut.sid then return true end
+  return sid == cut.sid or (cut.or_without_sid and not sid)
+end
+
+-- The partial cut-offs of a person that nobody has tidied up after yet: {revocation_id = cut}.
+local function cuts_of(person)
+  local cuts = fields_of(person .. ':logouts')
+  for id, raw in pairs(cuts) do cuts[id] = cjson.decode(raw) end
+  return cuts
+end
+
+-- Whether a revocation has cut a session of this person off, or what is `offline` of it. Order, not clocks, decides what
+-- that covers: each sign-in takes the next stamp of its person, each revocation cuts through every stamp given out so far.
+-- Only a message that says when it was sent is held against the time a session began as well.
+local function is_cut_off(person, session, stamp, offline)
+  if stamp <= number_at(person, 'revoked_through') then return true end
+  for _, cut in pairs(cuts_of(person)) do
+    if (cut.offline or not offline) and covers(cut, stamp, begun_ms(session), session.upstream_sid) then return true end
+  end
+  return false
+end
+
+-- Whether a session, given as fields, of the person with this key is honoured.
+local function session_is_active(person, session, now)
+  if not session.stamp or session.ended_at_ms then return false end
+  if tonumber(session.expires_at_ms) <= now then return false end
+  return not is_cut_off(person, session, tonumber(session.stamp), false)
+end
+
+-- Whether a refresh token is. An offline one outlives its session's end by expiry or by the identity provider's logout
+-- token, never a revocation or its session's deletion.
 local function token_is_active(person, session, token, now)
   if not token.stamp or token.ended_at_ms then return false end
-  if tonumber(token.stamp) <= (tonumber(person.revoked_through) or 0) then return false end
   if tonumber(token.expires_at_ms) <= now then return false end
-  if token.offline == '1' then return session.ends_offline ~= '1' end
-  return session_is_active(person, session, now)
+  if token.offline ~= '1' then return session_is_active(person, session, now) end
+  return session.ends_offline ~= '1' and not is_cut_off(person, session, tonumber(token.stamp), true)
 end

@@ -1,0 +1,86 @@
+"""From a verified logout token to what it ends here: the part of STEP 3 that back-channel logout needs, at the door and
+when a kept token has been verified at last.
+
+1. remember  which `jti` came with which message: a repeat finds the first, and changes nothing
+2. mark      that this upstream session or person was logged out, for sign-ins still on their way
+3. resolve   whose sessions are meant, within the connection (law 4)
+4. accept    the revocation, like any other (`service.accept`)
+"""
+
+from dataclasses import dataclass
+
+from service.accept import Accepted, Sink
+from service.domain.connection import Connection
+from service.domain.identifiers import fingerprint, revocation_id_for
+from service.domain.revocation import RevocationRequest, SessionsBegunBy
+from service.domain.subject import iss_sub
+from service.errors import NotAuthenticated
+from service.store.people import People
+from service.store.replay import Replays
+from service.store.upstream import UpstreamSessions
+from service.telemetry import get_logger
+from service.verify.logout_token import VerifiedLogout
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logouts:
+    """What accepting a logout takes."""
+
+    people: People
+    upstream: UpstreamSessions
+    replays: Replays
+    sink: Sink
+
+    async def accept(self, logout: VerifiedLogout, connection: Connection) -> Accepted | None:
+        """Put a logout into force; None when it names nobody known through this connection: then there is nothing to end.
+
+        Raises NotAuthenticated when its `jti` came with another message before, CannotBeEnded when it names too many people,
+        and Unavailable.
+        """
+        message = fingerprint(logout.iss, *(_present(each) for each in (logout.sub, logout.sid)))
+        first_until_ms = await self.replays.bind_logout(
+            connection.id, logout.iss, logout.jti, message=message, until_ms=logout.expires_at_ms
+        )
+        if first_until_ms is None:
+            raise NotAuthenticated("this `jti` came with another message before", reason="replayed_token")
+        await self.upstream.mark_logged_out(
+            connection.id, iss=logout.iss, sub=logout.sub, sid=logout.sid, at_ms=logout.issued_at_ms
+        )
+        people, or_without_sid = await self._resolve(logout, connection.id)
+        if not people:
+            log.info("logout.nobody", connection_id=connection.id)
+            return None
+        return await self.sink.accept(
+            RevocationRequest(
+                revocation_id=revocation_id_for(
+                    "backchannel_logout", connection.id, logout.iss, logout.jti, message, str(first_until_ms)
+                ),
+                connection_id=connection.id,
+                user_ids=people,
+                initiator="backchannel_logout",
+                scope=SessionsBegunBy(
+                    begun_by_ms=logout.issued_at_ms,
+                    upstream_sid=logout.sid,
+                    or_without_sid=or_without_sid,
+                    offline_too=connection.options.revoke_offline_access,
+                ),
+            )
+        )
+
+    async def _resolve(self, logout: VerifiedLogout, connection_id: str) -> tuple[tuple[str, ...], bool]:
+        """Who is meant; and whether sessions that were reported without an upstream `sid` are, which is so when the person
+        is named and nobody has ever reported the `sid`: then one of those must be it."""
+        named: tuple[str, ...] = ()
+        if logout.sub is not None:
+            named = await self.people.resolve(connection_id, [iss_sub(logout.iss, logout.sub)])
+        if logout.sid is None:
+            return named, False
+        holders = await self.upstream.people(connection_id, logout.sid)
+        # A `sub` that is not known here does not make the session of that `sid` another one.
+        return named or tuple(sorted(holders)), bool(named) and not holders & set(named)
+
+
+def _present(name: str | None) -> str:
+    return "" if name is None else f"={name}"
