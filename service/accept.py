@@ -110,5 +110,9 @@ async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: 
             await people.cut_off_begun_by(
                 revocation.user_ids, scope, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late
             )
-        case TokenFamily():
-            raise AssertionError("not yet")
+        case TokenFamily(session_id=session_id, family_id=family_id):
+            reused = revocation.initiator == "refresh_token_reuse"
+            for user_id in revocation.user_ids:
+                await people.families.end(
+                    user_id, session_id, family_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, reused=reused
+                )

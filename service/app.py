@@ -13,12 +13,21 @@ from starlette.responses import JSONResponse, Response
 from service.admin import clients, connections, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
-from service.receive import backchannel_logout, global_token_revocation, introspection, refresh_tokens, sign_ins
+from service.receive import (
+    backchannel_logout,
+    global_token_revocation,
+    introspection,
+    leaving,
+    okta_event_hook,
+    refresh_tokens,
+    sign_ins,
+    token_revocation,
+)
 from service.resources import open_resources
 from service.settings import Settings
 from service.web import published
 from service.web.bodies import MAX_BODY_BYTES
-from service.web.operation import Operation, build_openapi, build_routes
+from service.web.operation import Operation, build_openapi, build_routes, larger_bodies
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
 from service.web.requests import Correlation, SizeLimits
 from service.web.state import Request, State, resources_of
@@ -33,9 +42,12 @@ async def read_openapi(request: Request) -> Response:
 OPERATIONS: tuple[Operation, ...] = (
     *global_token_revocation.OPERATIONS,
     *backchannel_logout.OPERATIONS,
+    *okta_event_hook.OPERATIONS,
     *sign_ins.OPERATIONS,
+    *leaving.OPERATIONS,
     *refresh_tokens.OPERATIONS,
     *introspection.OPERATIONS,
+    *token_revocation.OPERATIONS,
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *people.OPERATIONS,
@@ -63,7 +75,10 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
 
     app = Starlette(
         routes=build_routes(OPERATIONS),
-        middleware=[Middleware(Correlation), Middleware(SizeLimits, max_bytes=MAX_BODY_BYTES)],
+        middleware=[
+            Middleware(Correlation),
+            Middleware(SizeLimits, max_bytes=MAX_BODY_BYTES, by_route=larger_bodies(OPERATIONS)),
+        ],
         exception_handlers={
             LogoutdError: on_logoutd_error,
             HTTPException: on_http_exception,

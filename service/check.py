@@ -9,7 +9,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final, TextIO, overload
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
@@ -17,12 +17,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from service.domain.application import Application
 from service.domain.connection import SIGNING_ALGORITHMS, Connection, ConnectionOptions
 from service.errors import InvalidRequest, Unavailable
 from service.keys.ring import SigningKeysError, load_key_ring
+from service.keys.rotate import moment
 from service.outbound import OutboundError
 from service.resources import open_resources
 from service.settings import PREFIX, Settings, SettingsError, load_settings
+from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.health import Finding, Level, inspect_redis
 from service.store.record import open_pool
@@ -40,7 +43,10 @@ EXPIRY_WARNING_DAYS: Final = 30
 """How long before a pinned certificate expires it is warned of, in days: a rollover needs people on both sides."""
 
 PAGE: Final = 200
-"""Connections read from the record at once."""
+"""Connections or applications read from the record at once."""
+
+NAMED: Final = 3
+"""Most applications one finding names."""
 
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
@@ -81,6 +87,9 @@ async def check_signing_keys(settings: Settings) -> list[Finding]:
     found = [_ok(subject, ", ".join(ring.algorithms))]
     if missing := [each for each in SIGNING_ALGORITHMS if each not in ring.algorithms]:
         found.append(_warn(subject, f"none for {', '.join(missing)}: an application that asks for it cannot be told"))
+    if waiting := [each for each in ring.keys.places(now_s=ring.now_s) if each.state == "next"]:
+        told = ", ".join(f"{each.algorithm} from {moment(each.from_s)}" for each in waiting)
+        found.append(_ok(subject, f"the next ones sign: {told}"))
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         found.append(_warn(subject, "every user of this machine may read the file; take the permission away"))
     return found
@@ -110,11 +119,35 @@ async def check_connections(settings: Settings) -> list[Finding]:
             found = []
             for connection, look in zip(connections, looks, strict=True):
                 found += [look.result(), *_look_at_certificates(connection, now_ms=now_ms)]
+            found += [_capturing(each) for each in connections if each.options.capture_refused_assertions]
             return found or [_ok("connections", "none yet")]
     except (SettingsError, SigningKeysError, Unavailable) as error:
         return [_warn("connections", f"not looked at: {error}")]
     except ValueError:  # as in _inspect
         return [_warn("connections", "not looked at: the URL of the record cannot be read")]
+
+
+async def check_applications(settings: Settings) -> list[Finding]:
+    """Every application: is there a key for the algorithm it checks its logout tokens with?"""
+    subject = "applications"
+    try:
+        async with open_resources(settings) as resources:
+            wanting: dict[str, list[str]] = {}
+            count = 0
+            async for each in _all_of(resources.applications):
+                count += 1
+                wanting.setdefault(each.id_token_signed_response_alg, []).append(each.client_id)
+            there = resources.key_ring.algorithms
+    except (SettingsError, SigningKeysError, Unavailable) as error:
+        return [_warn(subject, f"not looked at: {error}")]
+    except ValueError:  # as in _inspect
+        return [_warn(subject, "not looked at: the URL of the record cannot be read")]
+    lacking = [
+        _fail(subject, f"no key signs with {algorithm}, which {_some(names)} cannot be told without")
+        for algorithm, names in sorted(wanting.items())
+        if algorithm not in there
+    ]
+    return lacking or [_ok(subject, f"{count}, each with a key for its algorithm" if count else "none yet")]
 
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -123,6 +156,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_redis,
     check_queue_redis,
     check_connections,
+    check_applications,
 )
 """Every check, in the order they are shown."""
 
@@ -157,9 +191,13 @@ def run_check(*, as_json: bool, out: TextIO) -> int:
     return 0 if fit else 1
 
 
-async def _all_of(connections: Connections) -> AsyncIterator[Connection]:
+@overload
+def _all_of(store: Connections) -> AsyncIterator[Connection]: ...
+@overload
+def _all_of(store: Applications) -> AsyncIterator[Application]: ...
+async def _all_of(store: Connections | Applications) -> AsyncIterator[Connection | Application]:
     offset = 0
-    while page := await connections.page(offset=offset, limit=PAGE):
+    while page := await store.page(offset=offset, limit=PAGE):
         for each in page:
             yield each
         offset += PAGE
@@ -213,6 +251,16 @@ def _look_at_certificates(connection: Connection, *, now_ms: int) -> list[Findin
 
 def _day(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _capturing(connection: Connection) -> Finding:
+    told = "capture mode is on: names in refused assertions are logged; switch it off when the connection is set up"
+    return _warn(f"connection {connection.name}", told)
 
 
 def _table(found: list[Finding]) -> Table:

@@ -3,7 +3,8 @@
 LogoutdError
 ├── InvalidRequest              the message is malformed (names what was wrong)
 │   ├── UnsupportedMediaType    it is not in the format this endpoint reads
-│   └── InvalidClientMetadata   a client's registration cannot be honoured (RFC 7591 section 3.2.2)
+│   ├── InvalidClientMetadata   a client's registration cannot be honoured (RFC 7591 section 3.2.2)
+│   └── InvalidGrant            a refresh token is not honoured, or not for this client (RFC 6749 section 5.2)
 ├── NotAuthenticated            the caller did not prove who it is
 ├── NotAllowed                  the caller is known and may not
 ├── NotFound                    no such thing, or not for this caller
@@ -29,6 +30,10 @@ class UnsupportedMediaType(InvalidRequest):
 
 class InvalidClientMetadata(InvalidRequest):
     """A client's registration holds a value that cannot be honoured (RFC 7591 section 3.2.2)."""
+
+
+class InvalidGrant(InvalidRequest):
+    """A refresh token is not honoured, or not for this client; why is nobody's business (RFC 6749 section 5.2)."""
 
 
 class NotAuthenticated(LogoutdError):

@@ -1,5 +1,6 @@
 """Everything a process holds while it runs. Web, worker, shell and tests all start here, with the same parts."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from service import jobs
 from service.accept import Sink
 from service.accept_logout import Logouts
 from service.domain.clock import Clock, SystemClock
-from service.keys.ring import KeyRing, load_key_ring
+from service.keys.key_file import KeyFile
+from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
+from service.store.dry_runs import DryRuns
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
@@ -32,6 +35,7 @@ from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
 from service.store.upstream import UpstreamSessions
 from service.telemetry import Numbers, get_logger
+from service.verify.capture import Captures
 from service.verify.issuer_keys import IssuerKeys
 
 log = get_logger(__name__)
@@ -47,6 +51,7 @@ class Resources:
     settings: Settings
     clock: Clock
     numbers: Numbers
+    key_file: KeyFile
     key_ring: KeyRing
     record: Record
     queue_redis: ArqRedis
@@ -60,6 +65,7 @@ class Resources:
     replays: Replays
     revocations: Revocations
     deliveries: Deliveries
+    dry_runs: DryRuns
     schedule: Schedule
     statistics: Statistics
     heartbeats: Heartbeats
@@ -69,6 +75,7 @@ class Resources:
     kept_tokens: KeptTokens
     outbound: Outbound
     issuer_keys: IssuerKeys
+    captures: Captures
 
 
 @asynccontextmanager
@@ -80,10 +87,12 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
     settings.require("public_url", "signing_keys_file")
     if settings.signing_keys_file is None:
         raise AssertionError("unreachable: required above")
-    key_ring = load_key_ring(settings.signing_keys_file)
     clock = clock or SystemClock()
+    key_file = KeyFile(settings.signing_keys_file, clock=clock)
     numbers = Numbers()
     async with AsyncExitStack() as stack:
+        following = asyncio.create_task(key_file.follow())
+        stack.push_async_callback(_end, following)
         data = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True))
         stack.push_async_callback(data.aclose, close_connection_pool=True)
         queue_redis = ArqRedis(
@@ -115,7 +124,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             settings=settings,
             clock=clock,
             numbers=numbers,
-            key_ring=key_ring,
+            key_file=key_file,
+            key_ring=key_file.ring,
             record=record,
             queue_redis=queue_redis,
             connections=Connections(record),
@@ -128,6 +138,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             replays=replays,
             revocations=revocations,
             deliveries=Deliveries(record, receipt_ms=receipt_ms),
+            dry_runs=DryRuns(record),
             schedule=Schedule(record),
             statistics=Statistics(record),
             heartbeats=Heartbeats(record),
@@ -137,7 +148,13 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             kept_tokens=KeptTokens(record),
             outbound=outbound,
             issuer_keys=issuer_keys,
+            captures=Captures(clock),
         )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def redis_refusal(settings: Settings) -> str | None:

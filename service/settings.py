@@ -87,6 +87,13 @@ class Settings(BaseSettings):
         le=4096,
         description="Most logout tokens one worker has under way at once. Default: 128.",
     )
+    refresh_token_grace_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=60,
+        description="How long after its rotation a refresh token may be rotated again by its client, whose first answer got "
+        "lost, in seconds; at any other time that ends the token's family. Default: 0, not at all.",
+    )
     participation_days: int = Field(
         default=30,
         ge=1,

@@ -38,6 +38,12 @@ class Numbers:
             ["door", "outcome"],
             registry=self.registry,
         )
+        self.okta_events = Counter(
+            "logoutd_okta_events",
+            "Events of Okta's event hooks, by type (`other`: it ends no sessions) and what became of each.",
+            ["type", "outcome"],
+            registry=self.registry,
+        )
         self.http_requests = Counter(
             "logoutd_http_requests",
             "HTTP requests, by route template, method and status class.",

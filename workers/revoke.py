@@ -75,9 +75,7 @@ class Revoker:
             return
         if revocation.revoked_at_ms is None:
             await self._complete(revocation)
-        snapshots = await self.covered.snapshot(
-            revocation.user_ids, revocation_id, now_ms=revocation.accepted_at_ms, scope=revocation.scope
-        )
+        snapshots = await self._snapshot(revocation)
         if finished:
             # A crash may have come after the last application was told and before its cut-off was let go of.
             await self._forget(revocation, snapshots)
@@ -97,6 +95,16 @@ class Revoker:
         log.warning("revocation.completed_late", revocation_id=revocation.revocation_id)
         await cut_off(self.people, revocation, now_ms=now_ms, late=True)
         await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms, late=True)
+
+    async def _snapshot(self, revocation: Revocation) -> dict[str, Snapshot]:
+        """Step 2. Of a family of tokens nothing is left to forget and nobody is to be told: its end counted what it ended."""
+        rid, family_id = revocation.revocation_id, revocation.family_id
+        if family_id is None:
+            return await self.covered.snapshot(
+                revocation.user_ids, rid, now_ms=revocation.accepted_at_ms, scope=revocation.scope
+            )
+        counts = {each: await self.people.families.tokens_ended(each, family_id, rid) for each in revocation.user_ids}
+        return {each: Snapshot(sessions=(), targets=(), tokens_ended=count) for each, count in counts.items()}
 
     async def _plan(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> _Leased | None:
         """Step 3. What this plan put into our hands; None when there was a plan before."""
@@ -140,6 +148,7 @@ class Revoker:
         sessions = [each for snapshot in snapshots.values() for each in snapshot.sessions]
         sessions_ended = sum(each.active for each in sessions)
         refresh_tokens_revoked = sum(each.live_tokens for each in sessions)
+        refresh_tokens_revoked += sum(each.tokens_ended for each in snapshots.values())
         first = await self.revocations.plan(
             revocation,
             planned,

@@ -123,7 +123,16 @@ def _check(resources: Resources, uri: str | None, algorithm: str) -> None:
     if uri is not None:
         resources.outbound.check_url(uri, what="backchannel_logout_uri")
     if algorithm not in resources.key_ring.algorithms:
-        raise InvalidClientMetadata(f"there is no signing key for `id_token_signed_response_alg` {algorithm}")
+        raise InvalidClientMetadata(
+            f"there is no signing key for `id_token_signed_response_alg` {algorithm}{_until_when(resources, algorithm)}"
+        )
+
+
+def _until_when(resources: Resources, algorithm: str) -> str:
+    """When one will sign, if one is published already."""
+    ring = resources.key_ring
+    times_s = [each.from_s for each in ring.keys.places(now_s=ring.now_s) if each.algorithm == algorithm]
+    return f" before {moment(min(times_s) * 1000)}" if times_s else ""
 
 
 async def _find(request: Request) -> Application:

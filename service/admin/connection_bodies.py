@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from service.admin.key_sources import describe_certificates, inline_jwks, pinned_certificates, require_one_key_source
 from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, ConnectionOptions, ConnectionType
@@ -12,7 +12,7 @@ from service.outbound import Outbound, OutboundError
 from service.settings import Settings
 from service.verify.certificates import MAX_CERTIFICATE_LENGTH, MAX_SIGNING_CERTIFICATES
 from service.verify.encrypted_token import check_decryption_key
-from service.verify.hook_secret import hash_hook_secret
+from service.verify.hook_secret import MAX_SECRET_LENGTH, check_hook_secret, hash_hook_secret
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import fetch_provider_metadata
 from service.web.bodies import Body, moment
@@ -34,7 +34,7 @@ DISCOVERABLE = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 Pem = Annotated[str, Field(min_length=1, max_length=MAX_CERTIFICATE_LENGTH)]
-HookSecret = Annotated[str, Field(min_length=8, max_length=256)]
+HookSecret = Annotated[str, Field(min_length=8, max_length=MAX_SECRET_LENGTH), AfterValidator(check_hook_secret)]
 
 
 class ConnectionOptionsBody(Body):

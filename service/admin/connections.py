@@ -19,10 +19,11 @@ from service.admin.connection_bodies import (
 from service.admin.key_sources import refuse_expired_certificates
 from service.domain.connection import Connection
 from service.domain.identifiers import new_connection_id
-from service.errors import Conflict, InvalidRequest, NotFound
+from service.errors import Conflict, InvalidRequest
 from service.resources import Resources
 from service.web.access import require_administrator
 from service.web.bodies import Body, describe, read_body
+from service.web.found import find_connection
 from service.web.operation import Operation
 from service.web.pages import next_after, page, read_page
 from service.web.problems import NO_STORE
@@ -156,10 +157,7 @@ def _clients(connection: Connection, *, limit: int, offset: int) -> dict[str, ob
 
 
 async def _find(request: Request) -> Connection:
-    found = await resources_of(request).connections.get(request.path_params["connection_id"])
-    if found is None:
-        raise NotFound("there is no such connection")
-    return found
+    return await find_connection(resources_of(request), request.path_params["connection_id"])
 
 
 async def _require_known(resources: Resources, client_ids: list[str]) -> None:
@@ -170,6 +168,8 @@ async def _require_known(resources: Resources, client_ids: list[str]) -> None:
 
 
 _CONNECTION = "/api/v2/connections/{connection_id}"
+"""By id, or by name: the two cannot be mistaken."""
+
 _PAGE = {"limit": "Items in a page, 1 to 100; 50 by default.", "cursor": "`next_cursor` of the page before."}
 
 OPERATIONS = (

@@ -9,7 +9,7 @@ from service.store.people import Person
 from service.web.access import require_administrator
 from service.web.descriptions import describe_person, describe_session
 from service.web.operation import Operation
-from service.web.pages import next_after, page, read_page
+from service.web.pages import next_after, page, read_flag, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -21,14 +21,18 @@ async def read_user(request: Request) -> Response:
 
 
 async def list_user_sessions(request: Request) -> Response:
-    """A person's sessions that are not forgotten yet."""
+    """A person's sessions, those that last longest first: expired ones too until they are forgotten, ended ones until their
+    revocation has been worked off. A page may be shorter than `limit` when filtered."""
     require_administrator(request)
     resources = resources_of(request)
-    limit, offset = read_page(request)
+    limit, offset = read_page(request, known=frozenset({"active"}))
+    wanted = read_flag(request, "active")
     person = await _find(request)
     now_ms = resources.clock.now_ms()
-    found = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit)
-    items = [describe_session(each, now_ms) for each in found]
+    listed = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit)
+    found = [each for each in listed if wanted in {None, each.active(now_ms)}]
+    live = await resources.sessions.live_tokens(person.user_id, [each.session_id for each in found], now_ms=now_ms)
+    items = [describe_session(each, now_ms, live.get(each.session_id, {})) for each in found]
     following = next_after(offset, limit, of=await resources.sessions.count_of_person(person.user_id))
     return JSONResponse(page(items, next_position=following), headers=NO_STORE)
 
@@ -74,8 +78,16 @@ OPERATIONS = (
         summary="A person's sessions",
         tag="People",
         access="administrator",
-        query={"limit": "Items in a page, 1 to 100; 50 by default.", "cursor": "`next_cursor` of the page before."},
-        responses={200: "A page of sessions.", 404: "There is no such user."},
+        query={
+            "active": "`true`: only those that are honoured; `false`: only those that are not.",
+            "limit": "Items in a page, 1 to 100; 50 by default.",
+            "cursor": "`next_cursor` of the page before.",
+        },
+        responses={
+            200: "A page of sessions, those that last longest first.",
+            400: "A parameter is wrong.",
+            404: "There is no such user.",
+        },
     ),
     Operation(
         method="DELETE",

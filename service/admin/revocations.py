@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
+from service.admin.dry_run import foretell
 from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import RevocationRequest
 from service.domain.subject import parse_subject
@@ -14,7 +15,7 @@ from service.web.bodies import Body, read_body
 from service.web.descriptions import describe_revocation
 from service.web.found import find_connection
 from service.web.operation import Operation
-from service.web.pages import page, read_page
+from service.web.pages import page, read_flag, read_page, refuse_unknown
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -33,15 +34,19 @@ class RevocationBody(Body):
 
 
 async def create_revocation(request: Request) -> Response:
-    """Sign a person out everywhere, by an operator's hand."""
+    """Sign a person out everywhere, by an operator's hand; with `dry_run=true` only say what that would do."""
     require_administrator(request)
     resources = resources_of(request)
+    refuse_unknown(request, frozenset({"dry_run"}), of="this call")
+    dry_run = read_flag(request, "dry_run")
     body = await read_body(request, RevocationBody)
     subject = parse_subject(body.subject)
     connection = await find_connection(resources, body.connection)
     people = await resources.people.resolve(connection.id, subject)
     if not people:
         raise NotFound("no such subject is known through this connection")
+    if dry_run:
+        return JSONResponse(await foretell(resources, connection, people), headers=NO_STORE)
     accepted = await resources.sink.accept(
         RevocationRequest(
             revocation_id=new_revocation_id(),
@@ -93,7 +98,10 @@ OPERATIONS = (
         tag="Revocations",
         access="administrator",
         body=RevocationBody,
+        query={"dry_run": "`true`: change nothing, and answer 200 with what would be ended and who would be told."},
         responses={
+            200: "With `dry_run=true`: what would be ended, and a row for each application with what it would be told or why "
+            "not.",
             202: "In force; `revocation_id` names the receipt.",
             404: "There is no such connection, or the subject is not known through it.",
             422: "The subject is known and cannot be signed out.",

@@ -1,43 +1,43 @@
-"""The command line: `logoutd dev|serve|work|demo|check|keys`."""
+"""The command line: what runs logoutd (`dev`, `serve`, `work`, `demo`, `check`, `keys`), and the management API in a shell."""
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.cli.clients import clients
+from service.cli.connections import connections
+from service.cli.deliveries import deliveries
+from service.cli.errors import one_line_errors
 from service.cli.keys import keys
+from service.cli.okta import okta
+from service.cli.revocations import revocations
+from service.cli.sessions import sessions
+from service.cli.shell import EXIT_CODES
 from service.dev.child import module_command, module_environment
-from service.dev.errors import DevError
 from service.dev.folder import default_folder
 from service.dev.run import run_dev
-from service.embedded_redis import EmbeddedRedisError
-from service.errors import LogoutdError
-from service.settings import SettingsError
 
 # Typer's own tracebacks show local variables, and some of ours are secrets.
 app = typer.Typer(
     name="logoutd",
     help="Universal logout: an identity provider signs a person out, every refresh token dies at once, "
     "every application is told.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys, name="keys")
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """What an operator can put right is one line on stderr and exit status 1; anything else is a fault of ours."""
-    try:
-        yield
-    except (SettingsError, DevError, EmbeddedRedisError, LogoutdError) as error:
-        print(f"logoutd: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+app.add_typer(connections, name="connections")
+app.add_typer(clients, name="clients")
+app.add_typer(clients, name="applications", help="The same as `clients`.")
+app.add_typer(sessions, name="sessions")
+app.add_typer(revocations, name="revocations")
+app.add_typer(deliveries, name="deliveries")
+app.add_typer(okta, name="okta")
 
 
 def _show_version(wanted: bool) -> None:
@@ -75,7 +75,7 @@ def dev(
 
     Prints one line of JSON, with the URL and the administrator's token, once it is ready. Logs go to stderr.
     """
-    with _one_line_errors():
+    with one_line_errors():
         raise typer.Exit(run_dev(port=port, data_dir=data_dir or default_folder(), out=sys.stdout))
 
 
@@ -96,7 +96,7 @@ def demo() -> None:
     """Show the whole story: people sign in, an identity provider signs one out, every application is told."""
     from service.demo import run_demo  # noqa: PLC0415 - it brings servers along that no other command needs
 
-    with _one_line_errors():
+    with one_line_errors():
         raise typer.Exit(run_demo())
 
 

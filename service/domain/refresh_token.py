@@ -25,8 +25,20 @@ class RefreshToken:
     scope: str | None
     offline: bool
     """True: it outlives its session's ordinary end (`offline_access`); a revocation ends it all the same."""
+    family_id: str
+    """The `refresh_token_id` of the first of those it was rotated from, or its own (RFC 9700 section 4.14.2)."""
     issued_at_ms: int
     expires_at_ms: int
+    """When it is no longer honoured: unused for too long, or with its family."""
+    family_expires_at_ms: int
+    """When no token of the family is any more, however often it is rotated."""
+    idle_ms: int | None
+    """How long each of them lasts unused, in milliseconds; None: as long as the family."""
+
+
+def expiry_of(issued_at_ms: int, *, idle_ms: int | None, family_expires_at_ms: int) -> int:
+    """When a token issued then expires: idle, or with its family."""
+    return family_expires_at_ms if idle_ms is None else min(family_expires_at_ms, issued_at_ms + idle_ms)
 
 
 def hash_token(token: str) -> str:

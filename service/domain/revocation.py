@@ -103,3 +103,8 @@ class Revocation:
     def session_id(self) -> str | None:
         """The one session it ends; None where it is not about one."""
         return self.scope.session_id if isinstance(self.scope, OneSession) else None
+
+    @property
+    def family_id(self) -> str | None:
+        """The one family of refresh tokens it ends; None where it is not about one."""
+        return self.scope.family_id if isinstance(self.scope, TokenFamily) else None

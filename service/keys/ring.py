@@ -1,110 +1,66 @@
-"""Our signing keys: several algorithms side by side, parsed once, never shown whole.
+"""The key ring of a running process: whatever keys the operator's file has now, and the clock that says which one signs.
 
 They are those of the authorization server we stand beside: applications check a logout token with the keys and the
 algorithm of their ID tokens (OIDC Back-Channel Logout section 2.4).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import JWKRegistry, Key
 
-from service.domain.connection import SIGNING_ALGORITHMS
-from service.errors import LogoutdError
-from service.keys.algorithms import algorithm_name, fits, registry_for
+from service.domain.clock import Clock, SystemClock
+from service.keys.algorithms import registry_for
+from service.keys.signing_keys import SigningKeys, SigningKeysError, load_signing_keys, parse_signing_keys
 
-_PUBLIC: Final = frozenset({"kty", "crv", "x", "y", "n", "e"})
-"""The members of a public key (RFC 7518 sections 6.2.1 and 6.3.1, RFC 8037 section 2)."""
-
-
-class SigningKeysError(LogoutdError):
-    """The signing keys cannot be used; the message says which and why, never what is in them."""
+__all__ = ["KeyRing", "SigningKeysError", "load_key_ring", "parse_key_ring"]
 
 
 class KeyRing:
-    """Private keys by algorithm; the first in the file of each algorithm signs, all of them are published."""
+    """Signs with the key whose time it is, and publishes all of them. Safe to use from several threads."""
 
-    def __init__(self, keys: tuple[tuple[str, Key], ...]) -> None:
+    def __init__(self, keys: SigningKeys, *, clock: Clock | None = None) -> None:
         self._keys = keys
-        self._signing: dict[str, Key] = {}
-        for algorithm, key in keys:
-            self._signing.setdefault(algorithm, key)
+        self._clock = clock or SystemClock()
+
+    @property
+    def keys(self) -> SigningKeys:
+        """The keys as they are now."""
+        return self._keys
+
+    @property
+    def now_s(self) -> int:
+        """The time it goes by, in whole seconds since the epoch."""
+        return self._clock.now_ms() // 1000
 
     @property
     def algorithms(self) -> tuple[str, ...]:
-        """The algorithms there is a key for."""
-        return tuple(self._signing)
+        """The algorithms there is a key for that signs now."""
+        return self._keys.algorithms(now_s=self.now_s)
+
+    def replace(self, keys: SigningKeys) -> None:
+        """From now on these. A signature under way is made with what it began with."""
+        self._keys = keys
 
     def sign(self, claims: Mapping[str, Any], *, algorithm: str, typ: str) -> str:
         """A compact JWS over `claims` with `alg`, `kid` and `typ` in its header. KeyError without a key for it."""
-        key = self._signing[algorithm]
-        header = {"alg": algorithm, "kid": key.kid, "typ": typ}
-        return jwt.encode(header, dict(claims), key, registry=registry_for(algorithm))
+        signing = self._keys.signing(algorithm, now_s=self.now_s)
+        if signing is None:
+            raise KeyError(algorithm)
+        header = {"alg": algorithm, "kid": signing.kid, "typ": typ}
+        return jwt.encode(header, dict(claims), signing.key, registry=registry_for(algorithm))
 
     def jwks(self) -> dict[str, Any]:
-        """The public half of every key (RFC 7517 section 5)."""
-        return {
-            "keys": [
-                {
-                    # Only what makes the key and names it: `key_ops` says `sign` here, and a note is the operator's own.
-                    **{name: value for name, value in key.as_dict(private=False).items() if name in _PUBLIC},
-                    "use": "sig",
-                    "alg": algorithm,
-                    "kid": key.kid,
-                }
-                for algorithm, key in self._keys
-            ]
-        }
+        """The public half of every key (RFC 7517 section 5): those yet to sign and those that did, too."""
+        return self._keys.jwks()
 
 
-def load_key_ring(path: Path) -> KeyRing:
-    """Read a private JWKS. Raises SigningKeysError: unreadable, not a JWKS, a key that is public, of no algorithm we
-    sign with, too weak, or of a `kid` used twice."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SigningKeysError(f"the signing keys cannot be read ({type(error).__name__})") from None
-    except ValueError:
-        raise SigningKeysError("the signing keys are not JSON") from None
-    return parse_key_ring(document)
+def load_key_ring(path: Path, *, clock: Clock | None = None) -> KeyRing:
+    """A key ring of a file. Raises SigningKeysError."""
+    return KeyRing(load_signing_keys(path), clock=clock)
 
 
-def parse_key_ring(document: object) -> KeyRing:
-    """A key ring from a private JWKS document. Raises SigningKeysError."""
-    listed = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list) or not listed:
-        raise SigningKeysError("the signing keys are not a JWKS: no `keys`")
-    keys = tuple(_import(number, data) for number, data in enumerate(listed, start=1))
-    names = [key.kid for _, key in keys]
-    if len(set(names)) != len(names):
-        raise SigningKeysError("two signing keys have the same `kid`")
-    return KeyRing(keys)
-
-
-def _import(number: int, data: object) -> tuple[str, Key]:
-    if not isinstance(data, dict):
-        raise SigningKeysError(f"signing key {number} is not an object")
-    algorithm = algorithm_name(data.get("alg"))
-    if algorithm is None:
-        raise SigningKeysError(f"signing key {number} needs `alg`, one of {', '.join(SIGNING_ALGORITHMS)}")
-    try:
-        # By the one name we sign under: joserfc holds a key to its `alg` to the letter.
-        key = JWKRegistry.import_key({**data, "alg": algorithm})
-        fitting = fits(key, algorithm)
-    except (JoseError, ValueError, TypeError, KeyError):
-        raise SigningKeysError(f"signing key {number} cannot be read") from None
-    if not key.is_private:
-        raise SigningKeysError(f"signing key {number} holds no private key")
-    if not fitting:
-        raise SigningKeysError(f"signing key {number} does not fit {algorithm}, or is too weak for it")
-    key.ensure_kid()
-    try:
-        # Parsing an RSA key takes tens of milliseconds: now, and not at the first logout.
-        KeyRing(((algorithm, key),)).sign({}, algorithm=algorithm, typ="JWT")
-    except (JoseError, ValueError):
-        raise SigningKeysError(f"signing key {number} cannot sign") from None
-    return algorithm, key
+def parse_key_ring(document: object, *, clock: Clock | None = None) -> KeyRing:
+    """A key ring of a private JWKS document. Raises SigningKeysError."""
+    return KeyRing(parse_signing_keys(document), clock=clock)

@@ -16,6 +16,7 @@ from service.receive.door import connection_in, door
 from service.resources import Resources
 from service.store.kept_tokens import KEPT_MS
 from service.telemetry import get_logger
+from service.verify.capture import Expected
 from service.verify.encrypted_token import MAX_ENCRYPTED_LENGTH
 from service.verify.logout_token import may_be_logout_token, verify_logout_token
 from service.web.bodies import read_form
@@ -45,7 +46,8 @@ async def receive_backchannel_logout(request: Request) -> Response:
     connection = await resources.connections.by_name(name) if name else None
     now_ms = resources.clock.now_ms()
     try:
-        logout = await verify_logout_token(text, connection=connection, keys=resources.issuer_keys, now_ms=now_ms)
+        with resources.captures.on_refusal(text, connection=connection, expected=_expected):
+            logout = await verify_logout_token(text, connection=connection, keys=resources.issuer_keys, now_ms=now_ms)
     except errors.KeysUnavailable:
         if connection is not None and connection.enabled:
             await _keep(resources, connection, text, now_ms)
@@ -56,6 +58,11 @@ async def receive_backchannel_logout(request: Request) -> Response:
         raise errors.NotAllowed("this connection is disabled")
     await resources.logouts.accept(logout, connection)
     return JSONResponse({}, headers=NO_STORE)
+
+
+def _expected(connection: Connection) -> Expected:
+    # `sub` names the person: there is nothing to hold it against.
+    return Expected(issuers=(connection.options.issuer,), audience=connection.options.client_id)
 
 
 async def _keep(resources: Resources, connection: Connection, text: str, now_ms: int) -> None:

@@ -14,6 +14,7 @@ from service.domain.subject import SubjectIdentifier, parse_subject
 from service.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from service.receive.door import connection_in, door
 from service.verify.caller_assertion import verify_caller_assertion
+from service.verify.capture import Expected
 from service.web.access import bearer_token
 from service.web.bodies import read_json
 from service.web.operation import Operation
@@ -33,13 +34,21 @@ async def receive_global_token_revocation(request: Request) -> Response:
     token = bearer_token(request)
     name = connection_in(request)
     connection = await resources.connections.by_name(name) if name else None
-    caller = await verify_caller_assertion(
+    audience = global_token_revocation_url(resources.settings, name or "")
+    with resources.captures.on_refusal(
         token,
         connection=connection,
-        audience=global_token_revocation_url(resources.settings, name or ""),
-        keys=resources.issuer_keys,
-        now_ms=resources.clock.now_ms(),
-    )
+        expected=lambda known: Expected(
+            issuers=known.assertion_issuers, audience=audience, subject=known.assertion_subject
+        ),
+    ):
+        caller = await verify_caller_assertion(
+            token,
+            connection=connection,
+            audience=audience,
+            keys=resources.issuer_keys,
+            now_ms=resources.clock.now_ms(),
+        )
     if connection is None:
         raise AssertionError("unreachable: an assertion is verified for an existing connection only")
     if not connection.enabled:

@@ -7,8 +7,7 @@ from starlette.responses import JSONResponse, Response
 from service.domain.refresh_token import MAX_TOKEN_LENGTH
 from service.errors import InvalidRequest
 from service.resources import Resources
-from service.web.access import Caller, require_caller
-from service.web.bodies import read_form
+from service.web.access import Caller, read_form_of_caller
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
@@ -20,8 +19,7 @@ INACTIVE: dict[str, Any] = {"active": False}
 async def introspect(request: Request) -> Response:
     """Whether a refresh token, or with `token_type_hint=session` a session id, is honoured at this moment."""
     resources = resources_of(request)
-    caller = await require_caller(request)
-    form = await read_form(request)
+    caller, form = await read_form_of_caller(request)
     token = form.get("token", "")
     if not token:
         raise InvalidRequest("`token` is missing")
@@ -81,7 +79,7 @@ OPERATIONS = (
         summary="Is a refresh token or a session still honoured? (RFC 7662)",
         tag="For applications",
         access="administrator or application",
-        form=("token", "token_type_hint"),
+        form=("token", "token_type_hint", "client_id", "client_secret"),
         responses={200: 'What it stands for, or exactly `{"active": false}`.', 415: "The body is not a form."},
     ),
 )

@@ -17,7 +17,7 @@ from service.store.sessions import DAY_MS, TOO_EARLY
 from service.web.access import Caller, require_caller
 from service.web.bodies import Body, moment, read_body
 from service.web.descriptions import describe_participant, describe_session
-from service.web.found import find_connection
+from service.web.found import find_connection, find_session
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
@@ -133,7 +133,7 @@ async def join_session(request: Request) -> Response:
     body = await read_body(request, ParticipantBody)
     now_ms = resources.clock.now_ms()
     caller.require_self(body.client_id)
-    session = await _find(resources, request)
+    session = await find_session(resources, request.path_params["session_id"])
     connection = await resources.connections.get(session.connection_id)
     if connection is None:
         raise NotFound("the session's connection is gone")
@@ -147,15 +147,21 @@ async def read_session(request: Request) -> Response:
     """A session as it stands; an ended one reads as ended from the moment its revocation was accepted."""
     resources = resources_of(request)
     caller = await require_caller(request)
-    session = _own_part(caller, await _find(resources, request))
-    return JSONResponse(describe_session(session, resources.clock.now_ms()), headers=NO_STORE)
+    session = _own_part(caller, await find_session(resources, request.path_params["session_id"]))
+    now_ms = resources.clock.now_ms()
+    live = await resources.sessions.live_tokens(session.user_id, [session.session_id], now_ms=now_ms)
+    return JSONResponse(describe_session(session, now_ms, live.get(session.session_id, {})), headers=NO_STORE)
 
 
 async def delete_session(request: Request) -> Response:
-    """End one session: a revocation of its own, which its applications are told of."""
+    """End one session: a revocation of its own, which its applications are told of.
+
+    One that has ended or expired can be ended again: that ends no more than its offline tokens, has a receipt of its own, and
+    tells whoever has not been told yet.
+    """
     resources = resources_of(request)
     caller = await require_caller(request)
-    session = await _find(resources, request)
+    session = await find_session(resources, request.path_params["session_id"])
     if len(_own_part(caller, session).participants) != len(session.participants):
         raise NotAllowed("the session is shared with other applications; only the administrator may end it")
     accepted = await resources.sink.accept(
@@ -191,13 +197,6 @@ async def _require_enabled(resources: Resources, connection: Connection, caller:
     known = await resources.applications.get_many(client_ids)
     if any(each not in known or each not in connection.enabled_clients for each in client_ids):
         raise NotAllowed("a client is not enabled for this connection")
-
-
-async def _find(resources: Resources, request: Request) -> Session:
-    session = await resources.sessions.get(request.path_params["session_id"])
-    if session is None:
-        raise NotFound("there is no such session")
-    return session
 
 
 def _own_part(caller: Caller, session: Session) -> Session:

@@ -35,6 +35,8 @@ class Snapshot:
 
     sessions: tuple[EndedSession, ...]
     targets: tuple[Target, ...]
+    tokens_ended: int = 0
+    """Refresh tokens that were ended, but no session with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,11 @@ class Covered:
         self, user_id: str, revocation_id: str, sessions: Sequence[EndedSession], *, ended_at_ms: int
     ) -> None:
         """Delete what is dead already: refresh tokens, and the ways to find them."""
+        hashes = [hashed for each in sessions for hashed in each.token_hashes]
+        named: list[str | None] = []
+        for some in chunks(hashes):
+            tokens = [keyspace.token(user_id, each) for each in some]
+            named += await self._record.pipeline([("HGET", each, "refresh_token_id") for each in tokens])
         for chunk in chunks(sessions):
             listed = [
                 {
@@ -143,9 +150,10 @@ class Covered:
                 [keyspace.person(user_id), keyspace.person_sessions(user_id)],
                 [revocation_id, ended_at_ms, json.dumps(listed)],
             )
-        owners = [keyspace.token_owner(hashed) for each in sessions for hashed in each.token_hashes]
-        for owned in chunks(owners):
-            await self._record.pipeline([("DEL", owner) for owner in owned])
+        ways = [keyspace.token_owner(each) for each in hashes]
+        ways += [keyspace.token_hash(each) for each in named if each is not None]
+        for some in chunks(ways):
+            await self._record.pipeline([("DEL", way) for way in some])
 
     async def let_go(self, user_ids: Sequence[str], revocation_id: str) -> None:
         """Drop a partial cut-off, once what it ended is noted on every session (`forget`)."""

@@ -18,10 +18,13 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | pruned to receipt_days at each revocation |
 | `logoutd:person:{user}:session:ID` | hash | one sign-in | expiry of it and its tokens + a day |
 | `logoutd:person:{user}:session:ID:clients` | hash | client_id → sub, sid | as the session |
-| `logoutd:person:{user}:session:ID:tokens` | set | hashes of its refresh tokens | as the session |
-| `logoutd:person:{user}:token:HASH` | hash | one refresh token | its expiry + a day |
+| `logoutd:person:{user}:session:ID:tokens` | set | hashes of its refresh tokens that are not rotated | as the session |
+| `logoutd:person:{user}:token:HASH` | hash | one refresh token, spent or not | its family's expiry + a day |
+| `logoutd:person:{user}:family:ID` | hash | a token and all it is rotated into: expiry, what ended it | its expiry + a day |
+| `logoutd:person:{user}:family:ID:tokens` | set | hashes of those that are not rotated | as the family |
 | `logoutd:session-owner:ID` | string | user_id | as the session |
 | `logoutd:token-owner:HASH` | string | user_id and session_id | as the token |
+| `logoutd:token-hash:ID` | string | user_id and hash, by refresh_token_id | as the token |
 | `logoutd:identifier:CONNECTION:HASH` | set | user_ids an identifier names within a connection | until deleted |
 | `logoutd:upstream-sid:CONNECTION:HASH` | set | user_ids with sessions of an upstream `sid` | as the last of these |
 | `logoutd:upstream-logout:CONNECTION:HASH` | zset | `at`: moment of the latest logout of a `sid` or a person | a day |
@@ -132,6 +135,16 @@ def token(user_id: str, token_hash: str) -> str:
     return f"{person(user_id)}:token:{token_hash}"
 
 
+def token_family(user_id: str, family_id: str) -> str:
+    """One refresh token with all it was rotated from and into."""
+    return f"{person(user_id)}:family:{family_id}"
+
+
+def family_tokens(user_id: str, family_id: str) -> str:
+    """Those of them that may be honoured."""
+    return f"{token_family(user_id, family_id)}:tokens"
+
+
 def session_owner(session_id: str) -> str:
     """Whose session it is."""
     return f"{PREFIX}:session-owner:{session_id}"
@@ -140,6 +153,11 @@ def session_owner(session_id: str) -> str:
 def token_owner(token_hash: str) -> str:
     """Whose token it is, and of which session."""
     return f"{PREFIX}:token-owner:{token_hash}"
+
+
+def token_hash(refresh_token_id: str) -> str:
+    """The refresh token of this name: whose it is, and its hash."""
+    return f"{PREFIX}:token-hash:{refresh_token_id}"
 
 
 def identifier(connection_id: str, hashed: str) -> str:

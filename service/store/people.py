@@ -10,6 +10,7 @@ from service.domain.revocation import SessionsBegunBy
 from service.domain.subject import SubjectIdentifier
 from service.errors import CannotBeEnded
 from service.store import keyspace
+from service.store.families import Families
 from service.store.record import Command, Record, Script
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class People:
     def __init__(self, record: Record, *, receipt_ms: int) -> None:
         self._record = record
         self._receipt_ms = receipt_ms
+        self.families = Families(record, receipt_ms=receipt_ms)
 
     async def register(self, user_id: str, connection_id: str, identifiers: Sequence[SubjectIdentifier]) -> None:
         """Let each identifier name this person within the connection.

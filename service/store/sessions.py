@@ -1,6 +1,7 @@
 """Sign-ins as Redis knows them."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.domain.session import Participant, Session, SignIn
@@ -100,6 +101,28 @@ class Sessions:
         if outcome != "joined":
             raise Conflict("the client is in this session already, under another `sub` or `sid`")
 
+    async def leave(self, session: Session, participant: Participant) -> int:
+        """Let an application leave: its refresh tokens of this session end, offline ones too, and it is owed no logout
+        token for it. How many tokens that were. The session goes on for the others, also when there are none.
+
+        When a revocation came first, it is owed one all the same. Nothing happens when it has left before.
+        """
+        user, session_id = session.user_id, session.session_id
+        field, client, _ = self._entries(session_id, participant, session.expires_at_ms)
+        ended = await self._record.script(
+            "leave_session",
+            [
+                keyspace.person(user),
+                keyspace.session(user, session_id),
+                keyspace.session_clients(user, session_id),
+                keyspace.session_tokens(user, session_id),
+                *participation_keys(user),
+            ],
+            [participant.client_id, client, field],
+        )
+        await self._record.pipeline([("DEL", keyspace.token_owner(hashed)) for hashed in ended])
+        return len(ended)
+
     async def get(self, session_id: str) -> Session | None:
         """One session as it stands, ended and expired ones included until they are forgotten; None when unknown."""
         user = await self._record.run("GET", keyspace.session_owner(session_id))
@@ -112,11 +135,24 @@ class Sessions:
         return int(await self._record.run("ZCARD", keyspace.person_sessions(user_id)))
 
     async def of_person(self, user_id: str, *, offset: int, limit: int) -> tuple[Session, ...]:
-        """A person's sessions, from the `offset`-th on; those that are still remembered though expired included."""
-        ids = await self._record.run("ZRANGE", keyspace.person_sessions(user_id), offset, offset + limit - 1)
+        """A person's sessions, those that last longest first, from the `offset`-th on; expired ones included while they are
+        remembered. What goes goes from the end, so that no page misses what another page's sign-in has pruned."""
+        ids = await self._record.run("ZREVRANGE", keyspace.person_sessions(user_id), offset, offset + limit - 1)
         found = await self._record.pipeline([Script(*self._reading(user_id, session_id)) for session_id in ids])
         read = [_session(session_id, user_id, answer) for session_id, answer in zip(ids, found, strict=True)]
         return tuple(each for each in read if each is not None)
+
+    async def live_tokens(
+        self, user_id: str, session_ids: Sequence[str], *, now_ms: int
+    ) -> dict[str, Mapping[str, int]]:
+        """How many refresh tokens each application has in each of these sessions of a person that are honoured now.
+
+        It costs a read for each token; of callers that come often, nobody needs it.
+        """
+        if not session_ids:
+            return {}
+        answer = await self._record.script("survey_sessions", [keyspace.person(user_id)], [now_ms, *session_ids])
+        return {each["id"]: each["live_tokens"] for each in json.loads(answer)}
 
     def _reading(self, user_id: str, session_id: str) -> tuple[str, list[str], list[str | int | float]]:
         keys = [

@@ -9,7 +9,8 @@ from urllib.parse import unquote_plus
 
 from service.domain.application import Application
 from service.domain.identifiers import fingerprint
-from service.errors import NotAllowed, NotAuthenticated
+from service.errors import InvalidRequest, NotAllowed, NotAuthenticated
+from service.web.bodies import is_form, read_form
 from service.web.state import Request, resources_of
 
 MAX_AUTHORIZATION: Final = 8192 + 16
@@ -61,7 +62,32 @@ async def require_caller(request: Request) -> Caller:
     given = request.headers.getlist("authorization")
     if len(given) != 1 or given[0].partition(" ")[0].lower() != "basic":
         return require_administrator(request)
-    client_id, secret = _basic(given[0])
+    return await _application(request, *_basic(given[0]))
+
+
+async def read_form_of_caller(request: Request) -> tuple[Caller, dict[str, str]]:
+    """Who calls, and the form they sent; an application may have put `client_id` and `client_secret` into it (RFC 6749 section
+    2.3.1). Raises NotAuthenticated, UnsupportedMediaType, or InvalidRequest when it proves itself in two ways (section 2.3).
+
+    A credential in the header is looked at before the form is, so that no stranger learns what is wrong with their form.
+    """
+    if request.headers.getlist("authorization") or not is_form(request):
+        caller = await require_caller(request)
+        form = await read_form(request)
+        # A parameter without a value counts as one that was not sent (section 3.2).
+        if form.get("client_secret"):
+            raise InvalidRequest("a credential in the Authorization header and another in the form are one too many")
+        named = form.get("client_id")
+        if named and caller.application is not None and caller.application.client_id != named:
+            raise InvalidRequest("`client_id` names another client than the Authorization header")
+        return caller, form
+    form = await read_form(request)
+    if not form.get("client_secret"):
+        return require_administrator(request), form
+    return await _application(request, form.get("client_id", ""), form["client_secret"]), form
+
+
+async def _application(request: Request, client_id: str, secret: str) -> Caller:
     application = await resources_of(request).applications.get(client_id)
     expected = application.client_secret_hash if application else fingerprint("no such client")
     if not hmac.compare_digest(hash_secret(secret), expected) or application is None:

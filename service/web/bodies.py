@@ -62,13 +62,18 @@ def describe(error: ValidationError) -> str:
     return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
 
 
+def is_form(request: Request) -> bool:
+    """Whether the body says that it is a form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/x-www-form-urlencoded"
+
+
 async def read_form(request: Request, *, only: Collection[str] | None = None) -> dict[str, str]:
     """A form's parameters, or `only` those: others are ignored then, however often they are there.
 
     Raises UnsupportedMediaType, or InvalidRequest when one is there twice (RFC 6749 section 3.1).
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
+    if not is_form(request):
         raise UnsupportedMediaType("the body must be sent as application/x-www-form-urlencoded")
     try:
         pairs = parse_qsl(

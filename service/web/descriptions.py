@@ -1,10 +1,10 @@
 """Sessions, people and receipts as answers show them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.domain.delivery import OPEN, Attempt, Delivery
-from service.domain.revocation import Revocation
+from service.domain.revocation import Everything, OneSession, Revocation, Scope, SessionsBegunBy, TokenFamily
 from service.domain.session import Participant, Session
 from service.store.people import Person
 from service.web.bodies import moment, moment_or_none
@@ -15,8 +15,8 @@ def describe_participant(participant: Participant) -> dict[str, str]:
     return {"client_id": participant.client_id, "sub": participant.sub, "sid": participant.sid}
 
 
-def describe_session(session: Session, now_ms: int) -> dict[str, Any]:
-    """A session as it stands at `now_ms`."""
+def describe_session(session: Session, now_ms: int, live_tokens: Mapping[str, int]) -> dict[str, Any]:
+    """A session as it stands at `now_ms`, with the number of refresh tokens honoured of each application shown."""
     active = session.active(now_ms)
     ended = session.ended_at_ms is not None and session.ended_at_ms < session.expires_at_ms
     return {
@@ -31,6 +31,7 @@ def describe_session(session: Session, now_ms: int) -> dict[str, Any]:
         "upstream_sid": session.upstream_sid,
         "auth_time": session.auth_time_s,
         "clients": [describe_participant(each) for each in session.participants],
+        "live_refresh_tokens": sum(live_tokens.get(each.client_id, 0) for each in session.participants),
     }
 
 
@@ -53,6 +54,7 @@ def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] |
         "connection_id": revocation.connection_id,
         "user_ids": list(revocation.user_ids),
         "session_id": revocation.session_id,
+        "scope": _scope(revocation.scope),
         "initiator": revocation.initiator,
         "reason": revocation.reason,
         "state": revocation.state,
@@ -63,6 +65,25 @@ def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] |
         "refresh_tokens_revoked": revocation.refresh_tokens_revoked,
     }
     return told if deliveries is None else {**told, "deliveries": [_delivery(each) for each in deliveries]}
+
+
+def _scope(scope: Scope) -> dict[str, Any]:
+    """What was ended of each person (contract, "What is ended by what")."""
+    match scope:
+        case Everything(kind=kind):
+            return {"kind": kind}
+        case OneSession(kind=kind, session_id=session_id):
+            return {"kind": kind, "session_id": session_id}
+        case SessionsBegunBy(kind=kind):
+            return {
+                "kind": kind,
+                "begun_by": moment(scope.begun_by_ms),
+                "upstream_sid": scope.upstream_sid,
+                "or_without_sid": scope.or_without_sid,
+                "offline_too": scope.offline_too,
+            }
+        case TokenFamily(kind=kind, session_id=session_id, family_id=family_id):
+            return {"kind": kind, "session_id": session_id, "family_id": family_id}
 
 
 def _delivery(delivery: Delivery) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Things callers name, looked up; what is not there is NotFound, in the same words everywhere."""
 
 from service.domain.connection import Connection
+from service.domain.session import Session
 from service.errors import NotFound
 from service.resources import Resources
 
@@ -10,4 +11,12 @@ async def find_connection(resources: Resources, name_or_id: str) -> Connection:
     found = await resources.connections.by_name(name_or_id) or await resources.connections.get(name_or_id)
     if found is None:
         raise NotFound("there is no such connection")
+    return found
+
+
+async def find_session(resources: Resources, session_id: str) -> Session:
+    """A session, also one that has ended until it is forgotten. Raises NotFound."""
+    found = await resources.sessions.get(session_id)
+    if found is None:
+        raise NotFound("there is no such session")
     return found

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from service.web.state import Request
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
-Access = Literal["administrator", "administrator or application", "assertion", "logout token", "anyone"]
+Access = Literal["administrator", "administrator or application", "assertion", "hook secret", "logout token", "anyone"]
 """Who may call. `logout token`: the message in the body is its own credential, and refused with 400 where it is none."""
 
 
@@ -34,9 +35,20 @@ class Operation:
     """A JSON schema, for bodies that are no pydantic model."""
     form: tuple[str, ...] = ()
     """The parameters of a form; the first is required."""
+    max_body_bytes: int | None = None
+    """Largest body, in bytes, where more than everywhere else is taken."""
     query: Mapping[str, str] = field(default_factory=dict)
     responses: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
     """What each status means; those every operation of its access has are added."""
+
+
+class _Path(Route):
+    """A path of ours. The first that fits is the one that is meant: a method it does not take is 405, and no later template
+    of another path is asked."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        return (Match.FULL if match is Match.PARTIAL else match), found
 
 
 def build_routes(operations: Iterable[Operation]) -> list[Route]:
@@ -47,9 +59,14 @@ def build_routes(operations: Iterable[Operation]) -> list[Route]:
             raise ValueError(f"{each.method} {each.path} is there twice")
         by_path[each.path][each.method] = each.endpoint
     return [
-        Route(path, _by_method(endpoints), methods=[*endpoints], include_in_schema=False)
+        _Path(path, _by_method(endpoints), methods=[*endpoints], include_in_schema=False)
         for path, endpoints in by_path.items()
     ]
+
+
+def larger_bodies(operations: Iterable[Operation]) -> dict[str, int]:
+    """The largest body of each path that takes more than everywhere else, in bytes."""
+    return {each.path: each.max_body_bytes for each in operations if each.max_body_bytes is not None}
 
 
 def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:
@@ -100,6 +117,7 @@ def build_openapi(operations: Iterable[Operation], *, base_url: str, version: st
                 "administrator": {"type": "http", "scheme": "bearer"},
                 "application": {"type": "http", "scheme": "basic"},
                 "assertion": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "hookSecret": {"type": "apiKey", "in": "header", "name": "Authorization"},
             },
         },
     }
@@ -133,6 +151,7 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
     "administrator": [{"administrator": []}],
     "administrator or application": [{"administrator": []}, {"application": []}],
     "assertion": [{"assertion": []}],
+    "hook secret": [{"hookSecret": []}],
     "logout token": [],
     "anyone": [],
 }
@@ -158,6 +177,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         told = {**{status: _ERRORS[status] for status in (400, 503)}, **told}
     elif operation.body or operation.body_schema or operation.form:
         told = {**{status: _ERRORS[status] for status in (400, 413)}, **told}
+    if operation.max_body_bytes is not None:
+        told[413] = f"The body is larger than {operation.max_body_bytes // 1024} KiB."
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {
         str(status): {"description": text, **({"content": error} if status >= 400 else {})}

@@ -21,14 +21,30 @@ MAX_CURSOR: Final = 20
 
 def read_page(request: Request, *, known: frozenset[str] = frozenset()) -> tuple[int, int]:
     """`limit`, and the number a cursor stands for (0 without one). Raises InvalidRequest, also for unknown parameters."""
-    foreign = sorted(set(request.query_params) - known - {"limit", "cursor"})
-    if foreign:
-        raise InvalidRequest(f"`{foreign[0][:64]}` is not a parameter of this list")
+    refuse_unknown(request, known | {"limit", "cursor"}, of="this list")
     limit = request.query_params.get("limit", str(DEFAULT_LIMIT))
     if not limit.isascii() or not limit.isdigit() or len(limit) > 4 or not 1 <= int(limit) <= MAX_LIMIT:
         raise InvalidRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}")
     cursor = request.query_params.get("cursor")
     return int(limit), 0 if cursor is None else _read_cursor(cursor)
+
+
+def read_flag(request: Request, name: str) -> bool | None:
+    """A parameter that is `true` or `false`; None when it is absent. Raises InvalidRequest for anything else."""
+    match request.query_params.getlist(name):
+        case []:
+            return None
+        case ["true" | "false" as given]:
+            return given == "true"
+        case _:
+            raise InvalidRequest(f"`{name}` must be `true` or `false`, once")
+
+
+def refuse_unknown(request: Request, known: frozenset[str], *, of: str) -> None:
+    """Raise InvalidRequest when the query has a parameter that is not known: one that is misspelt must not be ignored."""
+    foreign = sorted(set(request.query_params) - known)
+    if foreign:
+        raise InvalidRequest(f"`{foreign[0][:64]}` is not a parameter of {of}")
 
 
 def page(items: Sequence[Any], *, next_position: int | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 _ANSWERS: Final[tuple[tuple[type[errors.LogoutdError], int, str], ...]] = (
     (errors.UnsupportedMediaType, 415, "invalid_request"),
     (errors.InvalidClientMetadata, 400, "invalid_client_metadata"),
+    (errors.InvalidGrant, 400, "invalid_grant"),
     (errors.InvalidRequest, 400, "invalid_request"),
     (errors.NotAllowed, 403, "access_denied"),
     (errors.NotFound, 404, "not_found"),
@@ -31,7 +32,6 @@ _HTTP: Final = {404: "not_found", 405: "method_not_allowed", 413: "request_too_l
 _TEXTS: Final = {
     404: "there is nothing at this address",
     405: "this address does not take this method",
-    413: "the body is larger than 64 KiB",
 }
 
 

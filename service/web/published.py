@@ -1,5 +1,7 @@
 """What anyone may read: our endpoints' URLs, metadata, keys, health, numbers."""
 
+import hashlib
+import json
 from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -7,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.domain.connection import SIGNING_ALGORITHMS
 from service.errors import Unavailable
+from service.keys.times import JWKS_MAX_AGE_S
 from service.resources import unfit_for_the_record
 from service.settings import Settings
 from service.store.health import inspect_redis
@@ -15,9 +18,11 @@ from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
-PUBLIC_CACHE: Final = {"Cache-Control": "public, max-age=300"}
-"""Metadata and keys may be kept for five minutes: as long as a new key is published before it is used, at the least."""
+PUBLIC_CACHE: Final = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
+"""Metadata and keys may be kept for five minutes: well shorter than a new key is published before it signs."""
 
+CLIENT_AUTHENTICATION: Final = ("client_secret_basic", "client_secret_post")
+"""How an application may prove itself where it sends a form (RFC 6749 section 2.3.1)."""
 
 RETRY_AFTER_S: Final = 5
 """When a probe may look again at a Redis that is not fit, in seconds."""
@@ -46,7 +51,9 @@ async def read_metadata(request: Request) -> Response:
         "issuer": settings.token_issuer,
         "jwks_uri": f"{settings.base_url}/.well-known/jwks.json",
         "introspection_endpoint": f"{settings.base_url}/oauth/introspect",
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "introspection_endpoint_auth_methods_supported": list(CLIENT_AUTHENTICATION),
+        "revocation_endpoint": f"{settings.base_url}/oauth/revoke",
+        "revocation_endpoint_auth_methods_supported": list(CLIENT_AUTHENTICATION),
         "global_token_revocation_endpoint": global_token_revocation_url(settings, "{connection_name}"),
         "global_token_revocation_endpoint_auth_methods_supported": ["Bearer"],
         "backchannel_logout_supported": True,
@@ -66,9 +73,19 @@ async def read_authorization_server_metadata(request: Request) -> Response:
 
 
 async def read_jwks(request: Request) -> Response:
-    """The public keys logout tokens are signed with."""
-    keys = resources_of(request).key_ring.jwks()
-    return JSONResponse(keys, media_type="application/jwk-set+json", headers=PUBLIC_CACHE)
+    """The public keys logout tokens are, will be and were signed with; 304 to whoever has them (RFC 9110 section 13.1.2)."""
+    body = json.dumps(resources_of(request).key_ring.jwks(), separators=(",", ":")).encode()
+    # Of the content alone: every process with the same keys says the same.
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {**PUBLIC_CACHE, "ETag": tag}
+    if _has(request, tag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/jwk-set+json", headers=headers)
+
+
+def _has(request: Request, tag: str) -> bool:
+    known = [each.strip() for line in request.headers.getlist("if-none-match") for each in line.split(",")]
+    return "*" in known or tag in {each.removeprefix("W/") for each in known}
 
 
 async def read_health(_request: Request) -> Response:
@@ -85,6 +102,9 @@ async def read_readiness(request: Request) -> Response:
     resources = resources_of(request)
     now_ms = resources.clock.now_ms()
     told: dict[str, Any] = {"signing_keys": list(resources.key_ring.algorithms)}
+    if resources.key_file.trouble is not None:
+        # The keys from before go on signing, so requests may come; the next start would fail.
+        told["signing_keys_error"] = resources.key_file.trouble
     try:
         backlog = await resources.schedule.backlog()
         alive = await resources.heartbeats.alive(now_ms=now_ms)
@@ -138,6 +158,7 @@ OPERATIONS = (
         summary="Public keys (RFC 7517)",
         tag="Published",
         access="anyone",
+        responses={200: "The keys.", 304: "They are those whose `ETag` came in `If-None-Match`."},
     ),
     Operation(
         method="GET",

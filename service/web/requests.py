@@ -3,6 +3,7 @@ limits of its size."""
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -58,15 +59,16 @@ class Correlation:
 
 
 class SizeLimits:
-    """Pure ASGI: headers longer than MAX_HEAD_BYTES are refused (431), and a body longer than `max_bytes` (413) where it is
-    read, so in the order of the other checks.
+    """Pure ASGI: headers longer than MAX_HEAD_BYTES are refused (431), and a body longer than `max_bytes`, or than `by_route`
+    has for the route's template, (413) where it is read, so in the order of the other checks.
 
     The framework's own limit answers in plain text, past our error handlers.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, by_route: Mapping[str, int]) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.by_route = by_route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -82,13 +84,16 @@ class SizeLimits:
 
         async def receive_on() -> Message:
             nonlocal seen
+            # Whoever reads has been found: the route is known by now.
+            limit = self.by_route.get(_route(scope), self.max_bytes)
+            too_large = HTTPException(413, f"the body is larger than {limit // 1024} KiB")
             # One that announces too much is refused before it has sent any of it.
-            if announced > self.max_bytes:
-                raise HTTPException(413)
+            if announced > limit:
+                raise too_large
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.max_bytes:
-                raise HTTPException(413)
+            if seen > limit:
+                raise too_large
             return message
 
         await self.app(scope, receive_on, send)

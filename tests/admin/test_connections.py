@@ -239,3 +239,14 @@ async def test_a_removed_connection_is_gone_with_its_door_and_its_name_is_free(a
     second = await api.connection(idp)
     assert second["id"] != first["id"]
     refused(await api.get(path), 404, "not_found")
+
+
+async def test_a_connection_may_be_named_where_its_id_may_be(api: Api, idp: IdentityProvider) -> None:
+    connection = await api.connection(idp, "notes")
+    assert (await api.get("/api/v2/connections/okta")).json() == connection
+    changed = await api.patch("/api/v2/connections/okta", {"display_name": "Okta"})
+    assert (changed.status_code, changed.json()["id"]) == (200, connection["id"])
+    listed = await api.get("/api/v2/connections/okta/clients")
+    assert listed.json()["items"] == [{"client_id": "notes", "status": True}]
+    assert (await api.delete("/api/v2/connections/okta")).status_code == 204
+    refused(await api.get(f"/api/v2/connections/{connection['id']}"), 404, "not_found", "no such connection")

@@ -19,6 +19,7 @@ SESSION = {
     "upstream_sid",
     "auth_time",
     "clients",
+    "live_refresh_tokens",
 }
 
 
@@ -49,21 +50,74 @@ async def test_a_persons_sessions_are_listed_as_each_stands(api: Api, idp: Ident
     long = await api.sign_in(idp, "shop", "wiki")
     path = f"/api/v2/users/{short['user_id']}/sessions"
     first, second = (await api.get(path)).json()["items"]
-    assert first["session_id"] == short["session_id"]
+    assert [first["session_id"], second["session_id"]] == [long["session_id"], short["session_id"]]
     assert set(first) == set(second) == SESSION
-    assert (first["active"], first["state"], first["ended_at"]) == (True, "active", None)
-    assert (first["upstream_sid"], first["auth_time"]) == ("upstream-1", api.clock.now_s)
-    assert [each["client_id"] for each in second["clients"]] == ["shop", "wiki"]
+    assert (second["active"], second["state"], second["ended_at"]) == (True, "active", None)
+    assert (second["upstream_sid"], second["auth_time"]) == ("upstream-1", api.clock.now_s)
+    assert [each["client_id"] for each in first["clients"]] == ["shop", "wiki"]
 
     api.clock.advance(60)
     first, second = (await api.get(path)).json()["items"]
-    assert (first["active"], first["state"], first["ended_at"]) == (False, "expired", None)
-    assert (second["active"], second["state"]) == (True, "active")
+    assert (first["active"], first["state"]) == (True, "active")
+    assert (second["active"], second["state"], second["ended_at"]) == (False, "expired", None)
 
     await api.delete(f"/api/v2/sessions/{long['session_id']}")
-    second = (await api.get(path)).json()["items"][1]
-    assert (second["active"], second["state"]) == (False, "ended")
-    assert second["ended_at"] is not None
+    first = (await api.get(path)).json()["items"][0]
+    assert (first["active"], first["state"]) == (False, "ended")
+    assert first["ended_at"] is not None
+
+
+async def test_each_session_says_how_many_refresh_tokens_are_honoured_in_it(api: Api, idp: IdentityProvider) -> None:
+    await api.connection(idp, "shop", "wiki")
+    session = await api.sign_in(idp, "shop", "wiki", expires_in=60)
+    for client_id, offline in (("shop", False), ("shop", True), ("wiki", False), ("wiki", True)):
+        await api.refresh_token(session, client_id, offline=offline)
+    await api.sign_in(idp, "shop", expires_in=3600)
+    path = f"/api/v2/users/{session['user_id']}/sessions"
+
+    async def counted() -> list[int]:
+        return [each["live_refresh_tokens"] for each in (await api.get(path)).json()["items"]]
+
+    # Offline tokens make it the session that is kept longest.
+    assert await counted() == [4, 0]
+    api.clock.advance(60)
+    assert await counted() == [2, 0]
+    one = f"/api/v2/sessions/{session['session_id']}"
+    assert (await api.get(one)).json()["live_refresh_tokens"] == 2
+    own = (await api.get(one, by=api.by("wiki"))).json()
+    assert (own["live_refresh_tokens"], [each["client_id"] for each in own["clients"]]) == (1, ["wiki"])
+    await api.delete(one)
+    assert await counted() == [0, 0]
+
+
+async def test_only_those_that_are_honoured_or_only_the_others(api: Api, idp: IdentityProvider) -> None:
+    await api.connection(idp, "shop")
+    expired, ended, alive = [await api.sign_in(idp, "shop", expires_in=seconds) for seconds in (60, 600, 3600)]
+    await api.delete(f"/api/v2/sessions/{ended['session_id']}")
+    api.clock.advance(60)
+    path = f"/api/v2/users/{alive['user_id']}/sessions"
+
+    async def listed(query: str) -> list[str]:
+        answer = await api.get(f"{path}{query}")
+        assert answer.json()["next_cursor"] is None
+        return [each["session_id"] for each in answer.json()["items"]]
+
+    every = [each["session_id"] for each in (alive, ended, expired)]
+    assert await listed("") == every
+    assert await listed("?active=true") == every[:1]
+    assert await listed("?active=false") == every[1:]
+    # A page that a filter leaves empty is not the last.
+    first = (await api.get(f"{path}?active=false&limit=1")).json()
+    assert (first["items"], first["next_cursor"] is None) == ([], False)
+
+
+@pytest.mark.parametrize("query", ["active=", "active=yes", "active=True", "active=1", "active=true&active=true"])
+async def test_whether_they_are_honoured_is_asked_with_true_or_false(
+    api: Api, idp: IdentityProvider, query: str
+) -> None:
+    await api.connection(idp, "shop")
+    user = (await api.sign_in(idp, "shop"))["user_id"]
+    refused(await api.get(f"/api/v2/users/{user}/sessions?{query}"), 400, "invalid_request", "`true` or `false`")
 
 
 async def test_ending_a_persons_sessions_ends_all_of_them_at_once(api: Api, idp: IdentityProvider) -> None:

@@ -18,6 +18,7 @@ RECEIPT = {
     "connection_id",
     "user_ids",
     "session_id",
+    "scope",
     "initiator",
     "reason",
     "state",
@@ -49,6 +50,7 @@ async def test_an_operator_signs_a_person_out_and_has_a_receipt(api: Api, idp: I
     assert receipt["connection_id"] == connection["id"]
     assert receipt["user_ids"] == [session["user_id"]]
     assert receipt["session_id"] is None
+    assert receipt["scope"] == {"kind": "everything"}
     assert receipt["initiator"] == "operator"
     assert receipt["reason"] == "INC-7: laptop lost"
     assert receipt["state"] == "accepted"

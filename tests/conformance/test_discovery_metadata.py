@@ -57,7 +57,12 @@ async def test_every_url_is_built_from_public_url_and_is_served(api: Api) -> Non
     served = {each.path for each in OPERATIONS}
     told = await metadata(api)
     urls = {name: value for name, value in told.items() if name.endswith(("_uri", "_endpoint"))}
-    assert set(urls) == {"jwks_uri", "introspection_endpoint", "global_token_revocation_endpoint"}
+    assert set(urls) == {
+        "jwks_uri",
+        "introspection_endpoint",
+        "revocation_endpoint",
+        "global_token_revocation_endpoint",
+    }
     for value in urls.values():
         assert value.startswith(PUBLIC_URL)
         assert urlsplit(value).path in served
@@ -90,10 +95,15 @@ async def test_global_token_revocation_metadata_the_endpoint_is_announced(api: A
     assert told["global_token_revocation_endpoint_auth_methods_supported"] == ["Bearer"]
 
 
-async def test_rfc_8414_section_2_introspection_takes_the_methods_it_announces(api: Api) -> None:
+@pytest.mark.parametrize(("name", "path"), [("introspection", "/oauth/introspect"), ("revocation", "/oauth/revoke")])
+async def test_rfc_8414_section_2_an_endpoint_takes_the_methods_it_announces(api: Api, name: str, path: str) -> None:
     told = await metadata(api)
-    assert told["introspection_endpoint"] == f"{PUBLIC_URL}/oauth/introspect"
-    assert told["introspection_endpoint_auth_methods_supported"] == ["client_secret_basic"]
+    assert told[f"{name}_endpoint"] == PUBLIC_URL + path
+    assert told[f"{name}_endpoint_auth_methods_supported"] == ["client_secret_basic", "client_secret_post"]
+    secret = (await api.client(name))["client_secret"]
+    form = {"token": "a-token-of-no-meaning"}
+    for headers, more in ((api.by(name), {}), ({}, {"client_id": name, "client_secret": secret})):
+        assert (await api.http.post(path, data={**form, **more}, headers=headers)).status_code == 200
 
 
 async def test_discovery_section_3_the_lists_that_are_required_are_there(api: Api) -> None:

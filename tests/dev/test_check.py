@@ -367,6 +367,20 @@ def test_a_connection_whose_certificates_have_all_expired_or_cannot_be_read_is_a
     assert [found_of(found, f"connection saml certificate {number}")[0][0] for number in (1, 2)] == ["fail", "fail"]
 
 
+def test_a_connection_in_capture_mode_is_warned_of(environment: Callable[..., None], redis_url: str) -> None:
+    environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
+    with IdentityProvider.in_thread() as provider:
+        record_connections(redis_url, provider.connection(id="con_new", capture_refused_assertions=True))
+
+        status, found = check()
+
+    assert status == 0
+    (usable, capturing) = found_of(found, "connection new")
+    assert usable[0] == "ok"
+    assert capturing[0] == "warn"
+    assert capturing[1].startswith("capture mode is on")
+
+
 def test_more_connections_than_one_page_are_all_looked_at(environment: Callable[..., None], redis_url: str) -> None:
     environment(REDIS_URL=redis_url, ALLOWED_PRIVATE_NETWORKS="127.0.0.0/8")
     names = [f"con_{number}" for number in range(PAGE + 1)]

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.asgi import ADMIN_TOKEN, NOBODY, Api, bearer, gtr_path, serving
 from tests.support.identity_provider import IdentityProvider
+from tests.support.okta_events import HOOK_SECRET, hook_path, okta_batch, okta_event, okta_user
 from tests.support.strangers import answer, stranger
 from workers.worker import WorkerProcess
 
@@ -54,13 +55,19 @@ async def test_every_metric_moves_in_a_story_and_no_label_holds_a_secret_or_a_na
     async with stranger(answer(200)) as polite, stranger(answer(404)) as rude:
         await api.client("shop", backchannel_logout_uri=polite.url(), id_token_signed_response_alg="ES256")
         await api.client("wiki", backchannel_logout_uri=rude.url(), id_token_signed_response_alg="ES256")
-        await api.connection(idp, "shop", "wiki")
+        await api.connection(idp, "shop", "wiki", options={"okta_event_hook_secret": HOOK_SECRET})
         email = {"format": "email", "email": "ada@example.com"}
         session = await api.sign_in(idp, "shop", "wiki", identifiers=[email])
         token = await api.refresh_token(session, "shop")
         assert (await api.global_token_revocation(idp, {"sub_id": email})).status_code == 204
         refused = await api.http.post(gtr_path("okta"), json={}, headers=bearer("x"))
         assert refused.status_code == 401
+        events = [
+            okta_event("user.session.end", at_ms=0, target=[okta_user("00u2ben", "ben@example.com")]),
+            okta_event("ada@example.com", at_ms=0),
+        ]
+        hooked = await api.http.post(hook_path("okta"), json=okta_batch(*events), headers=bearer(HOOK_SECRET))
+        assert hooked.json() == {"revocations": 0, "ignored": 2}
         await api.resources.heartbeats.beat("here:1", now_ms=api.clock.now_ms())
         before = await scraped(api)
         await worker.create_arq_worker(burst=True).async_run()
@@ -82,6 +89,9 @@ async def test_every_metric_moves_in_a_story_and_no_label_holds_a_secret_or_a_na
     assert value(found, "logoutd_door_requests_total", **door, outcome="accepted") == 1
     assert value(found, "logoutd_door_requests_total", **door, outcome="malformed_token") == 1
     assert value(found, "logoutd_accept_seconds_count", **door) == 1
+    assert value(found, "logoutd_okta_events_total") == 2
+    assert value(found, "logoutd_okta_events_total", type="user.session.end", outcome="unknown_person") == 1
+    assert value(found, "logoutd_okta_events_total", type="other", outcome="ignored") == 1
     assert value(found, "logoutd_revoked_seconds_count") == 2
     assert value(found, "logoutd_jwks_fetches_total", outcome="ok") >= 1
     assert value(found, "logoutd_http_requests_total", route="/api/v2/sessions", method="POST", status="2xx") == 2
@@ -108,6 +118,7 @@ async def test_every_metric_moves_in_a_story_and_no_label_holds_a_secret_or_a_na
         session["user_id"],
         "ada@",
         "00u1ada",
+        HOOK_SECRET,
         api.secrets["shop"],
     ):
         assert secret not in everything

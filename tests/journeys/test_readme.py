@@ -39,12 +39,15 @@ def test_the_readme_examples_work_as_pasted(examples: str, tmp_path: Path) -> No
             check=False,
         )
     assert ran.returncode == 0, ran.stderr
-    _, client, connection, sign_in, revoked, told, _ = [part.strip() for part in ran.stdout.split("---\n")]
+    _, client, connection, sign_in, foretold, revoked, told, _ = [part.strip() for part in ran.stdout.split("---\n")]
     assert json.loads(client)["client_id"] == "notes"
     assert json.loads(connection)["global_token_revocation_endpoint"] == (
         f"{stack.url}/oauth/global-token-revocation/connection/acme-okta"
     )
     assert json.loads(sign_in)["active"] is True
+    assert json.loads(foretold)["applications"] == [
+        {"client_id": "notes", "state": "would_be_told", "logout_tokens": 1}
+    ]
     assert revoked == ""
     dead, end = json.JSONDecoder().raw_decode(told)
     receipt = json.loads(told[end:])

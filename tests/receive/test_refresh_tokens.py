@@ -35,10 +35,12 @@ async def test_a_token_of_ours_is_random_recognisable_and_shown_once(api: Api, i
         **body,
         "refresh_token": told["refresh_token"],
         "refresh_token_id": told["refresh_token_id"],
+        "family_id": told["refresh_token_id"],
         "scope": "openid offline_access",
         "offline": False,
         "issued_at": moment(api.clock.now_ms()),
         "expires_at": moment(api.clock.now_ms() + 60_000),
+        "family_expires_at": moment(api.clock.now_ms() + 60_000),
     }
     another = (await api.post("/api/v2/refresh-tokens", {**body, "offline": True})).json()
     assert another["refresh_token"] != told["refresh_token"]
@@ -151,6 +153,8 @@ async def test_a_session_that_has_ended_expired_or_never_was_has_no_new_tokens(a
         ({"expires_in": -1}, "expires_in"),
         ({"expires_in": 1.0}, "expires_in"),
         ({"expires_in": MAX_LIFETIME_S + 1}, "expires_in"),
+        ({"idle_expires_in": 0}, "idle_expires_in"),
+        ({"idle_expires_in": MAX_LIFETIME_S + 1}, "idle_expires_in"),
         ({"refresh_token": FOREIGN}, "refresh_token"),
     ],
 )

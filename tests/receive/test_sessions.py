@@ -90,6 +90,7 @@ async def test_a_session_is_shown_as_it_stands(api: Api, idp: IdentityProvider) 
         "ended_at": None,
         "upstream_sid": "upstream-1",
         "auth_time": 1_700_000_000,
+        "live_refresh_tokens": 0,
     }
     refused(await api.get("/api/v2/sessions/ses_nothing"), 404, "not_found", "no such session")
 
@@ -116,3 +117,52 @@ async def test_ending_a_session_ends_its_tokens_and_no_other(api: Api, idp: Iden
     assert (receipt["initiator"], receipt["session_id"]) == ("session_delete", first["session_id"])
     # The person may go on signing in: one session was ended, they were not.
     await api.sign_in(idp, "shop", auth_time=api.clock.now_s - 60)
+
+
+async def test_a_session_that_has_ended_can_be_ended_again_and_has_another_receipt(
+    api: Api, idp: IdentityProvider
+) -> None:
+    await api.connection(idp, "shop")
+    session = await api.sign_in(idp, "shop", expires_in=60)
+    path = f"/api/v2/sessions/{session['session_id']}"
+    first = await api.delete(path)
+    ended_at = (await api.get(path)).json()["ended_at"]
+    api.clock.advance(120)
+
+    again = await api.delete(path)
+
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() != again.json()
+    shown = (await api.get(path)).json()
+    assert (shown["state"], shown["ended_at"]) == ("ended", ended_at)
+    refused(await api.delete("/api/v2/sessions/ses_nothing"), 404, "not_found", "no such session")
+
+
+async def test_ending_an_expired_session_ends_the_offline_tokens_that_outlived_it(
+    api: Api, idp: IdentityProvider
+) -> None:
+    await api.connection(idp, "shop")
+    session = await api.sign_in(idp, "shop", expires_in=60)
+    token = await api.refresh_token(session, "shop", offline=True)
+    api.clock.advance(60)
+    path = f"/api/v2/sessions/{session['session_id']}"
+    assert (await api.get(path)).json()["state"] == "expired"
+    assert (await api.introspect(token)).json()["active"] is True
+
+    assert (await api.delete(path)).status_code == 202
+
+    assert (await api.introspect(token)).json() == {"active": False}
+
+
+async def test_an_application_ends_a_session_that_is_its_own(api: Api, idp: IdentityProvider) -> None:
+    await api.connection(idp, "shop", "wiki")
+    shared, own = await api.sign_in(idp, "shop", "wiki"), await api.sign_in(idp, "shop")
+    path = f"/api/v2/sessions/{shared['session_id']}"
+    refused(await api.delete(path, by=api.by("shop")), 403, "access_denied", "shared")
+    assert (await api.delete(f"{path}/clients/wiki", by=api.by("wiki"))).status_code == 204
+    # It is the only one in it now.
+    for each in (shared, own):
+        answer = await api.delete(f"/api/v2/sessions/{each['session_id']}", by=api.by("shop"))
+        assert answer.status_code == 202
+        receipt = (await api.get(f"/api/v2/revocations/{answer.json()['revocation_id']}")).json()
+        assert receipt["scope"] == {"kind": "session", "session_id": each["session_id"]}

@@ -55,6 +55,7 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
         "LOG_FORMAT": "console",
         "LOG_LEVEL": "debug",
         "MAX_CONCURRENT_DELIVERIES": "7",
+        "REFRESH_TOKEN_GRACE_SECONDS": "9",
         "PARTICIPATION_DAYS": "8",
         "RECEIPT_DAYS": "9",
     }
@@ -77,6 +78,7 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     )
     assert (settings.host, settings.port) == ("127.0.0.1", 9000)
     assert (settings.log_format, settings.log_level) == ("console", "debug")
+    assert settings.refresh_token_grace_seconds == 9
     assert settings.max_concurrent_deliveries == 7
     assert (settings.participation_days, settings.receipt_days) == (8, 9)
 
@@ -186,6 +188,8 @@ def test_a_secrets_file_that_is_no_text_is_an_error_without_its_content(
         ("LOG_LEVEL", "loud"),
         ("MAX_CONCURRENT_DELIVERIES", "0"),
         ("PARTICIPATION_DAYS", "0"),
+        ("REFRESH_TOKEN_GRACE_SECONDS", "-1"),
+        ("REFRESH_TOKEN_GRACE_SECONDS", "61"),
         ("RECEIPT_DAYS", "99999"),
     ],
 )

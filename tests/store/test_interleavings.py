@@ -1,5 +1,5 @@
-"""Sign-ins, tokens, revocations, deletions, crashes, clocks that jump and workers that come late, in any order: what is
-honoured is what a model says that knows only the order of events."""
+"""Sign-ins, departures, tokens, revocations, deletions, crashes, clocks that jump and workers that come late, in any order:
+what is honoured is what a model says that knows only the order of events, and what a dry run foretells comes true."""
 
 import asyncio
 import itertools
@@ -14,6 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from service.accept import cut_off
+from service.admin.dry_run import foretell
 from service.domain.revocation import (
     Everything,
     OneSession,
@@ -25,6 +26,7 @@ from service.domain.revocation import (
 from service.embedded_redis import EmbeddedRedis
 from service.errors import InvalidRequest, NotFound, ReauthenticationRequired
 from service.store.people import LATE_MARGIN_MS
+from tests.support.contents import contents
 from tests.support.house import House, open_house
 from tests.support.redis_server import empty
 
@@ -33,7 +35,7 @@ EXAMPLES, STEPS = 120, 40
 T = TypeVar("T")
 
 Kind = Literal[
-    *("sign in", "join", "issue", "revoke", "logout", "crash", "cut off and crash", "delete"),
+    *("sign in", "join", "leave", "issue", "revoke", "logout", "crash", "cut off and crash", "delete"),
     *("repeat", "work off", "chore", "clock"),
 ]
 
@@ -42,6 +44,7 @@ KINDS: Sequence[Kind] = (
     *["sign in"] * 6,
     *["issue"] * 9,
     "join",
+    "leave",
     "revoke",
     *["logout"] * 4,
     "crash",
@@ -135,16 +138,19 @@ class ModelSession:
 
 @dataclass(eq=False)
 class ModelToken:
-    """A refresh token of a session. `ended_alive`: it was honoured until its session was revoked or deleted."""
+    """A refresh token of a session. `left`: its application has left the session. `ended_alive`: it was honoured until its
+    session was revoked or deleted."""
 
     secret: str
     session: ModelSession
+    client: str
     expires_at_ms: int
     offline: bool
+    left: bool = False
     ended_alive: bool = False
 
     def honoured(self, now_ms: int) -> bool:
-        if now_ms >= self.expires_at_ms:
+        if self.left or now_ms >= self.expires_at_ms:
             return False
         return not self.session.offline_ended if self.offline else self.session.honoured(now_ms)
 
@@ -169,6 +175,7 @@ class Story:
 
     def __init__(self, server: EmbeddedRedis, folder: Path, *, orderly: bool) -> None:
         empty(server)
+        self.redis_url = server.url
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
         self.house: House = self.run(self.stack.enter_async_context(open_house(server.url, folder)))
@@ -195,11 +202,12 @@ class Story:
         match step.kind:
             case "sign in":
                 self.sign_in(step)
-            case "join" | "issue" | "delete" if self.all_sessions:
+            case "join" | "leave" | "issue" | "delete" if self.all_sessions:
                 alive = [each for each in self.all_sessions if each.honoured(self.now_ms)] if step.apt else []
                 among = alive or self.all_sessions
                 session = among[-1 - step.which % len(among)]
-                {"join": self.join, "issue": self.issue, "delete": self.delete}[step.kind](session, step)
+                doing = {"join": self.join, "leave": self.leave, "issue": self.issue, "delete": self.delete}
+                doing[step.kind](session, step)
             case "revoke":
                 self._accept(self._new(self._whose(step)))
             case "logout":
@@ -254,9 +262,19 @@ class Story:
             with pytest.raises(NotFound):
                 self.run(joining)
 
+    def leave(self, session: ModelSession, step: Step) -> None:
+        if step.client not in session.clients:
+            return
+        self.run(self.house.leave(session.session_id, step.client))
+        if not session.ended:  # else it is owed a logout token all the same
+            session.clients.remove(step.client)
+        for token in self.all_tokens:
+            if token.session is session and token.client == step.client:
+                token.left = True
+
     def issue(self, session: ModelSession, step: Step) -> None:
         secret = f"a-token-minted-elsewhere-{next(self.numbers)}"
-        client = min(session.clients) if step.apt else step.client
+        client = min(session.clients) if step.apt and session.clients else step.client
         issuing = self.house.issue(session.session_id, client, offline=step.flag, lasts_s=step.lasts_s, secret=secret)
         if not session.honoured(self.now_ms):
             with pytest.raises(NotFound):
@@ -266,7 +284,8 @@ class Story:
                 self.run(issuing)
         else:
             self.run(issuing)
-            self.all_tokens.append(ModelToken(secret, session, self.now_ms + step.lasts_s * 1000, step.flag))
+            expires_at_ms = self.now_ms + step.lasts_s * 1000
+            self.all_tokens.append(ModelToken(secret, session, client, expires_at_ms, step.flag))
 
     def delete(self, session: ModelSession, _step: Step) -> None:
         self._accept(self._new((session.name,), OneSession(session_id=session.session_id)))
@@ -312,6 +331,27 @@ class Story:
                 *(self.house.token_honoured(each.secret) for each in self.all_tokens),
             )
         )
+
+    def what_is_foretold_comes_true(self) -> None:
+        """Whatever has happened so far: a dry run changes nothing, and names what the revocation after it ends and owes."""
+        self.run(self.house.application("crm"))
+        # Of two revocations in one millisecond the receipt of either may have what the first has ended.
+        latest_ms = max(self.now_ms, *(each.clock for each in self.people.values()))
+        self.house.clock.advance((latest_ms + 1 - self.now_ms) / 1000)
+        revocation, connection = self._new(("ada", "bob")), self.house.connection()
+        before = contents(self.redis_url)
+        foretold = self.run(foretell(self.house.resources, connection, revocation.request.user_ids))
+        assert contents(self.redis_url) == before
+
+        self._accept(revocation)
+        self._work_off(revocation)
+
+        rid = revocation.request.revocation_id
+        receipt, rows = self.run(self.house.receipt(rid)), self.run(self.house.deliveries(rid))
+        assert foretold["sessions_ended"] == receipt.sessions_ended
+        assert foretold["refresh_tokens_revoked"] == receipt.refresh_tokens_revoked
+        told = {(each["client_id"], each["reason"]) for each in foretold["applications"]}
+        assert told == {(each.client_id, each.reason) for each in rows}
 
     def everything_is_worked_off(self) -> None:
         """At last every revocation is; then each session was counted at most once, and nobody was left out."""
@@ -421,6 +461,7 @@ def test_no_interleaving_leaves_anything_honoured_that_is_dead_or_ends_anything_
         for step in happening:
             story.happen(step)
             story.what_is_honoured_is_what_the_model_says()
+        story.what_is_foretold_comes_true()
         story.everything_is_worked_off()
     finally:
         story.close()

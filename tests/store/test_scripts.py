@@ -13,9 +13,11 @@ import redis
 from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
 from service.domain.revocation import Everything, SessionsBegunBy
+from service.errors import InvalidGrant
 from service.store.covered import Told
 from service.store.deliveries import Settlement
 from service.store.record import Command, Record, Script
+from service.store.refresh_tokens import Reused
 from tests.support.contents import contents
 from tests.support.house import DAY_S, House, user_id
 
@@ -31,20 +33,24 @@ RETURNS = {
     "cut_off": [0, 1],
     "cut_off_begun_by": [0, 1],
     "end_session": [0, 1],
+    "end_token_family": [0, 1],
     "extend_owner": [0, 1],
     "forget_participation": [int],
     "forget_sessions": [int],
     "issue_refresh_token": ["issued", "inactive", "not_in_session", "exists"],
     "join_session": ["joined", "inactive", str],
+    "leave_session": [list],
     "open_session": ["opened", "reauthenticate"],
     "plan_deliveries": [0, 1],
     "read_session": [list],
     "read_token": [list],
     "record_revocation": [list],
+    "rotate_refresh_token": [list],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
     "replace_record": ["replaced", "changed", "missing"],
     "snapshot_sessions": [str],
     "snapshot_targets": [str],
+    "survey_sessions": [str],
 }
 """What each script answers: a value, or any of a kind."""
 
@@ -92,12 +98,23 @@ async def live_through_it(house: House) -> None:
     await resources.applications.replace(await house.application("crm"))
     first, second = await house.sign_in("ada", "crm"), await house.sign_in("ada", "crm")
     await house.join(first, "mail")
-    assert await house.token_honoured(await house.issue(second, "crm", lasts_s=10 * DAY_S))
+    await house.issue(first, "mail")
+    await house.leave(first, "mail")
+    token = await house.issue(second, "crm", lasts_s=10 * DAY_S, offline=True, idle_s=DAY_S)
+    spent = await house.rotated(token)
+    assert await house.token_honoured(await house.rotated(spent))
+    other = await house.issue(second, "crm")
+    await house.rotated(other)
+    assert isinstance(await house.rotate(other), Reused)
+    await house.revoke_family(other, initiator="refresh_token_reuse")
+    assert (await resources.dry_runs.look_ahead([ada], now_ms=house.clock.now_ms()))[ada].sessions == 2
     await house.revoke("ada", session_id=first)
     logout = SessionsBegunBy(begun_by_ms=house.clock.now_ms(), upstream_sid="up-1")
     await house.revoke("ada", scope=logout)
     rid = await house.revoke("ada")
     revocation, now_ms = await house.receipt(rid), house.clock.now_ms()
+    with pytest.raises(InvalidGrant):
+        await house.rotate(spent)
     found = await resources.covered.snapshot([ada], rid, now_ms=now_ms, scope=Everything())
     delivery_id = delivery_id_for(rid, "usr_ada", "crm", "crm|ada", None)
     owed = Delivery(delivery_id=delivery_id, user_id=ada, client_id="crm", sub="crm|ada", sid=None)

@@ -271,9 +271,9 @@ async def test_a_persons_sessions_come_in_pages_by_how_long_they_last(house: Hou
         found = await house.resources.sessions.of_person(ADA, offset=offset, limit=limit)
         return [each.session_id for each in found]
 
-    assert await page(0, 10) == [ids[1], ids[2], ids[0]]
-    assert await page(0, 2) == [ids[1], ids[2]]
-    assert await page(2, 2) == [ids[0]]
+    assert await page(0, 10) == [ids[0], ids[2], ids[1]]
+    assert await page(0, 2) == [ids[0], ids[2]]
+    assert await page(2, 2) == [ids[1]]
     assert await page(3, 2) == []
 
 

@@ -16,15 +16,30 @@ import pytest
 from service.domain.application import Application
 from service.domain.connection import Connection, ConnectionOptions
 from service.domain.delivery import Delivery
-from service.domain.identifiers import new_refresh_token, new_refresh_token_id, new_revocation_id, new_session_id
+from service.domain.identifiers import (
+    new_refresh_token,
+    new_refresh_token_id,
+    new_revocation_id,
+    new_session_id,
+    revocation_id_for,
+)
 from service.domain.identifiers import user_id_for as derived_user_id
-from service.domain.refresh_token import RefreshToken
-from service.domain.revocation import Everything, Initiator, OneSession, Revocation, RevocationRequest, Scope
+from service.domain.refresh_token import RefreshToken, expiry_of
+from service.domain.revocation import (
+    Everything,
+    Initiator,
+    OneSession,
+    Revocation,
+    RevocationRequest,
+    Scope,
+    TokenFamily,
+)
 from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, iss_sub
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.store import keyspace
+from service.store.refresh_tokens import Reused
 from tests.support.clock import HandClock
 from tests.support.tokens import private_key
 from workers.worker import WorkerProcess
@@ -138,6 +153,12 @@ class House:
         participant = Participant(client_id=client_id, sub=sub or f"{client_id}|joined", sid=sid or session_id)
         await self.resources.sessions.join(await self.session(session_id), participant, now_ms=self.clock.now_ms())
 
+    async def leave(self, session_id: str, client_id: str) -> int:
+        """Let an application leave a session it is in; how many tokens that ended."""
+        session = await self.session(session_id)
+        (part,) = [each for each in session.participants if each.client_id == client_id]
+        return await self.resources.sessions.leave(session, part)
+
     async def issue(
         self,
         session_id: str,
@@ -145,15 +166,18 @@ class House:
         *,
         offline: bool = False,
         lasts_s: float = HOUR_S,
+        idle_s: float | None = None,
         secret: str | None = None,
         token_id: str | None = None,
     ) -> str:
         """Issue a refresh token; the token."""
         session = await self.session(session_id)
-        secret = secret or new_refresh_token()
+        secret, name = secret or new_refresh_token(), token_id or new_refresh_token_id()
         now_ms = self.clock.now_ms()
+        expires_at_ms = now_ms + round(lasts_s * 1000)
+        idle_ms = None if idle_s is None else round(idle_s * 1000)
         token = RefreshToken(
-            refresh_token_id=token_id or new_refresh_token_id(),
+            refresh_token_id=name,
             user_id=session.user_id,
             connection_id=session.connection_id,
             session_id=session_id,
@@ -161,12 +185,34 @@ class House:
             sub="",
             scope=None,
             offline=offline,
+            family_id=name,
             issued_at_ms=now_ms,
-            expires_at_ms=now_ms + round(lasts_s * 1000),
+            expires_at_ms=expiry_of(now_ms, idle_ms=idle_ms, family_expires_at_ms=expires_at_ms),
+            family_expires_at_ms=expires_at_ms,
+            idle_ms=idle_ms,
         )
         sids = {each.client_id: each.sid for each in session.participants}
         await self.resources.refresh_tokens.issue(secret, token, sid=sids.get(client_id, ""), now_ms=now_ms)
         return secret
+
+    async def rotate(
+        self, secret: str, client_id: str = "crm", *, grace_s: float = 0, successor: str | None = None
+    ) -> RefreshToken | Reused:
+        """Rotate a refresh token into `successor`; what came of it. Raises InvalidGrant when it is not honoured."""
+        return await self.resources.refresh_tokens.rotate(
+            secret,
+            client_id,
+            successor or new_refresh_token(),
+            refresh_token_id=new_refresh_token_id(),
+            grace_ms=round(grace_s * 1000),
+            now_ms=self.clock.now_ms(),
+        )
+
+    async def rotated(self, secret: str, client_id: str = "crm", *, grace_s: float = 0) -> str:
+        """Rotate a refresh token that is honoured; its successor."""
+        successor = new_refresh_token()
+        assert isinstance(await self.rotate(secret, client_id, grace_s=grace_s, successor=successor), RefreshToken)
+        return successor
 
     async def session_honoured(self, session_id: str) -> bool:
         """Whether a session is honoured now."""
@@ -213,6 +259,23 @@ class House:
         """Accept a revocation of people, of one session, or of what a scope says; its id."""
         accepted = await self.resources.sink.accept(self.request(*names, session_id=session_id, scope=scope))
         return accepted.revocation_id
+
+    async def revoke_family(self, secret: str, *, initiator: Initiator = "refresh_token_delete") -> str:
+        """Accept the end of the family of a refresh token; the revocation's id."""
+        accepted = await self.resources.sink.accept(await self.end_of_family(secret, initiator=initiator))
+        return accepted.revocation_id
+
+    async def end_of_family(self, secret: str, *, initiator: Initiator = "refresh_token_delete") -> RevocationRequest:
+        """What asks for the end of the family of a refresh token."""
+        token = await self.resources.refresh_tokens.find(secret)
+        assert token is not None
+        return RevocationRequest(
+            revocation_id=revocation_id_for(initiator, token.family_id),
+            connection_id=token.connection_id,
+            user_ids=(token.user_id,),
+            initiator=initiator,
+            scope=TokenFamily(session_id=token.session_id, family_id=token.family_id),
+        )
 
     async def record_only(self, request: RevocationRequest) -> str:
         """What is left when a process dies right after it has recorded a revocation; its id."""

@@ -6,12 +6,16 @@ writes down every request it could read.
 
 import asyncio
 import contextlib
+import queue
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+from tests.support.waiting import PATIENCE_S
 
 ENDLESS: Final = 1_000_000_000
 """What the flooding stranger announces and tries to send, in bytes."""
@@ -93,6 +97,27 @@ async def stranger(
             task.cancel()
         await asyncio.gather(*tasks)
         await server.wait_closed()
+
+
+@contextlib.contextmanager
+def stranger_in_thread(behave: Behaviour) -> Iterator[Stranger]:
+    """The same in a thread of its own, for whoever calls it without an event loop."""
+    started: queue.SimpleQueue[tuple[Stranger, asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
+
+    async def serve() -> None:
+        async with stranger(behave) as here:
+            stop = asyncio.Event()
+            started.put((here, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="stranger")
+    thread.start()
+    here, loop, stop = started.get(timeout=PATIENCE_S)
+    try:
+        yield here
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(PATIENCE_S)
 
 
 def closed_port() -> int:

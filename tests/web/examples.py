@@ -12,6 +12,9 @@ from tests.support.identity_provider import IdentityProvider
 READING = [each for each in OPERATIONS if each.body is not None]
 """Every operation with a model for its body."""
 
+TOKEN = "a-refresh-token-of-the-examples"
+"""A refresh token of the shop."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
@@ -31,11 +34,13 @@ async def prepare(api: Api, idp: IdentityProvider) -> Mapping[str, Example]:
     """One of everything there is, and an example for each operation of `READING`."""
     connection = await api.connection(idp, "shop", "wiki")
     session = await api.sign_in(idp, "shop")
+    token = await api.refresh_token(session, "shop", token=TOKEN)
     ids = {"connection_id": connection["id"], "session_id": session["session_id"], "client_id": "shop"}
     bodies: dict[str, Any] = {
         "POST /api/v2/sessions": sign_in_body(idp, "shop"),
         "POST /api/v2/sessions/{session_id}/clients": {"client_id": "wiki"},
         "POST /api/v2/refresh-tokens": {"session_id": session["session_id"], "client_id": "shop"},
+        "POST /api/v2/refresh-tokens/rotate": {"refresh_token": token, "client_id": "shop"},
         "POST /api/v2/connections": connection_body(idp, name="second"),
         "PATCH /api/v2/connections/{connection_id}": {"display_name": "Okta"},
         "PATCH /api/v2/connections/{connection_id}/clients": [{"client_id": "wiki", "status": True}],

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.domain.okta_events import ENDING_EVENTS
 from tests.support.asgi import Api, bearer, gtr_path, gtr_url
+from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
+from tests.support.okta_events import HOOK_SECRET, hook_path, okta_batch, okta_event, okta_user
 from tests.web.examples import READING, Example, name_of, prepare
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -88,6 +91,34 @@ async def test_any_json_at_the_door_is_answered_in_words(api: Api, idp: Identity
         assert set(answer.json()) == {"error", "error_description"}
 
 
+@CLOSELY
+@given(data=st.data())
+async def test_any_json_at_the_event_hook_is_answered_in_words_and_no_line_repeats_it(
+    api: Api, idp: IdentityProvider, data: st.DataObject
+) -> None:
+    await prepared(api, idp)
+    secret = {"okta_event_hook_secret": HOOK_SECRET}
+    await api.connection(idp, "shop", name="hooked", options=secret)
+    kinds = st.sampled_from([*ENDING_EVENTS, "user.session.start"])
+    events = [okta_event(data.draw(kinds), at_ms=api.clock.now_ms(), target=[okta_user(), None]) for _ in range(3)]
+    whole = okta_batch(*events)
+    within = okta_batch(*(data.draw(st.one_of(ANYTHING, bent(each), bent(each))) for each in events))
+    body = data.draw(st.one_of(ANYTHING, bent(whole), st.just(within), st.just(within)))
+    authorization = data.draw(st.sampled_from([HOOK_SECRET, f"Bearer {HOOK_SECRET}", "wrong"]))
+    with listening() as heard:
+        answer = await api.call("POST", hook_path("hooked"), raw=written(body), by={"Authorization": authorization})
+
+    assert answer.status_code in ({401} if authorization == "wrong" else {200, 400})
+    if answer.status_code == 200:
+        assert sum(answer.json().values()) == len(body["data"]["events"])
+    else:
+        assert set(answer.json()) == {"error", "error_description"}
+        assert len(answer.json()["error_description"]) < 200
+    for line in (json.dumps(each, default=str) for each in heard.lines):
+        assert HOOK_SECRET not in line
+        assert "ada@" not in line
+
+
 WITH_ALL_MEMBERS: Mapping[str, Mapping[str, Any]] = {
     "POST /api/v2/sessions": {
         "identifiers": [{"format": "email", "email": "ada@example.com"}],
@@ -101,8 +132,10 @@ WITH_ALL_MEMBERS: Mapping[str, Mapping[str, Any]] = {
         "scope": "openid",
         "offline": True,
         "expires_in": 60,
+        "idle_expires_in": 30,
         "token": "a-token-minted-elsewhere",
     },
+    "POST /api/v2/refresh-tokens/rotate": {"token": "a-successor-minted-elsewhere"},
     "PATCH /api/v2/connections/{connection_id}": {"enabled": True, "enabled_clients": ["shop", "wiki"]},
     "POST /api/v2/clients": {"client_name": "Third", "id_token_signed_response_alg": "ES256"},
     "PATCH /api/v2/clients/{client_id}": {

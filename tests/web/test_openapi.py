@@ -69,7 +69,11 @@ async def test_every_placeholder_of_a_path_is_a_parameter(api: Api) -> None:
 async def test_who_may_call_is_told_by_security_schemes_and_true(api: Api) -> None:
     document = await read(api)
     schemes = document["components"]["securitySchemes"]
-    assert {(each["type"], each["scheme"]) for each in schemes.values()} == {("http", "bearer"), ("http", "basic")}
+    assert {(each["type"], each.get("scheme", each.get("name"))) for each in schemes.values()} == {
+        ("http", "bearer"),
+        ("http", "basic"),
+        ("apiKey", "Authorization"),
+    }
     for path, item in document["paths"].items():
         for method, operation in item.items():
             needed = {name for each in operation["security"] for name in each}

@@ -10,7 +10,7 @@ import pytest_asyncio
 from service.app import OPERATIONS
 from service.embedded_redis import EmbeddedRedis
 from service.web.operation import Operation
-from tests.support.asgi import SUBJECT, Api, gtr_path, refused, serving
+from tests.support.asgi import ADMINISTRATOR, SUBJECT, Api, gtr_path, refused, serving
 from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import start_redis
 from tests.web.examples import Example, prepare
@@ -53,9 +53,13 @@ async def ask(api: Api, operation: Operation, examples: dict[str, Example], idp:
     example = examples.get(f"{operation.method} {operation.path}")
     if operation.access == "assertion":
         return await api.global_token_revocation(idp, {"sub_id": {"format": "opaque", "id": SUBJECT}})
+    if operation.access == "logout token":
+        return await api.backchannel_logout(idp.logout_token(sub=SUBJECT))
     if operation.form:
-        return await api.introspect("a-token-of-no-meaning")
-    path = example.path if example else operation.path.replace("{", "").replace("}", "")
+        return await api.http.post(operation.path, data={"token": "a-token-of-no-meaning"}, headers=dict(ADMINISTRATOR))
+    # A connection's own name: one that none can have is not looked for.
+    path = operation.path.replace("{connection_name}", "okta").replace("{", "").replace("}", "")
+    path = example.path if example else path
     return await api.call(operation.method, path, example.body if example else None)
 
 

@@ -16,6 +16,7 @@ from service.domain.delivery import MAX_ATTEMPTS_SHOWN, Attempt, Delivery
 from service.domain.identifiers import delivery_id_for
 from service.keys.algorithms import verify_with
 from service.keys.ring import KeyRing
+from service.keys.signing_keys import SigningKey, SigningKeys
 from service.store.deliveries import Settlement
 from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
@@ -526,7 +527,7 @@ async def test_one_that_does_not_answer_is_asked_by_few_at_a_time_until_it_does(
 
 async def test_a_fault_of_ours_is_an_attempt_like_any_other_and_ends_some_day(house: House) -> None:
     public = ECKey.import_key(private_key("ES256", 100).as_dict(private=False))
-    house.worker.notifier.key_ring = KeyRing((("ES256", public),))  # cannot sign
+    house.worker.notifier.key_ring = KeyRing(SigningKeys([SigningKey(algorithm="ES256", key=public)]))  # cannot sign
     async with stranger(answer()) as app:
         await house.application("crm", app.url())
         rid = await accept(house)

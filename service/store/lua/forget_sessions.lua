@@ -16,7 +16,11 @@ for _, each in ipairs(cjson.decode(ARGV[3])) do
     end
   end
   for _, hash in ipairs(each.tokens) do
-    deleted = deleted + redis.call('DEL', person .. ':token:' .. hash)
+    local token = person .. ':token:' .. hash
+    local family = redis.call('HGET', token, 'family_id')
+    -- What was rotated into it stays behind, as dead as its session, until its time is up.
+    if family then redis.call('DEL', person .. ':family:' .. family, person .. ':family:' .. family .. ':tokens') end
+    deleted = deleted + redis.call('DEL', token)
     redis.call('SREM', key .. ':tokens', hash)
   end
   -- What still has tokens is still to be found by the revocation that ends those.

@@ -89,8 +89,32 @@ end
 -- Whether a refresh token is. An offline one outlives its session's end by expiry or by the identity provider's logout
 -- token, never a revocation or its session's deletion.
 local function token_is_active(person, session, token, now)
-  if not token.stamp or token.ended_at_ms then return false end
+  if not token.stamp or token.ended_at_ms or token.rotated_at_ms then return false end
   if tonumber(token.expires_at_ms) <= now then return false end
   if token.offline ~= '1' then return session_is_active(person, session, now) end
   return session.ends_offline ~= '1' and not is_cut_off(person, session, tonumber(token.stamp), true)
+end
+
+-- End a family of refresh tokens (RFC 9700 section 4.14.2), unless it was ended before: what lives of it is deleted, what was
+-- rotated is dead already. `keys`: the person, the session, the session's tokens, the family, the family's tokens.
+local function end_family(keys, ended_by, now)
+  local person, session = keys[1], fields_of(keys[2])
+  local tokens, family, family_tokens = unpack(keys, 3)
+  -- Forgotten: a record made anew would live for ever.
+  if redis.call('EXISTS', family) == 0 or redis.call('HSETNX', family, 'ended_by', ended_by) == 0 then return 0 end
+  local live = 0
+  for _, hash in ipairs(redis.call('SMEMBERS', family_tokens)) do
+    local key = person .. ':token:' .. hash
+    local token = fields_of(key)
+    if token_is_active(person, session, token, now) then live = live + 1 end
+    -- At the beginning of time nothing has expired: clocks go back. What a revocation has cut off is left to that one, which
+    -- counts it when it is tidied up.
+    if token_is_active(person, session, token, 0) then
+      redis.call('DEL', key)
+      redis.call('SREM', tokens, hash)
+      redis.call('SREM', family_tokens, hash)
+    end
+  end
+  redis.call('HSET', family, 'ended_at_ms', whole(now), 'live_tokens', live)
+  return 1
 end

@@ -1,0 +1,48 @@
+"""An application leaves a session: it has signed the person out by itself and needs no logout token for it any more."""
+
+from starlette.responses import Response
+
+from service.telemetry import get_logger
+from service.web.access import require_caller
+from service.web.found import find_session
+from service.web.operation import Operation
+from service.web.problems import NO_STORE
+from service.web.state import Request, resources_of
+
+log = get_logger(__name__)
+
+
+async def leave_session(request: Request) -> Response:
+    """End an application's part in a session, and its refresh tokens there, offline ones too: nobody would tell it of their
+    end any more. The session goes on for the others, and until it expires also when there are none.
+
+    It is no revocation: nobody is told. After one it ends what offline tokens that has left alive, and the application is told
+    of the revocation all the same. Leaving again changes nothing.
+    """
+    resources = resources_of(request)
+    caller = await require_caller(request)
+    session = await find_session(resources, request.path_params["session_id"])
+    client_id = request.path_params["client_id"]
+    caller.require_self(client_id)
+    part = next((each for each in session.participants if each.client_id == client_id), None)
+    if part is not None:
+        ended = await resources.sessions.leave(session, part)
+        log.info("session.left", session_id=session.session_id, client_id=client_id, refresh_tokens_ended=ended)
+    return Response(status_code=204, headers=NO_STORE)
+
+
+OPERATIONS = (
+    Operation(
+        method="DELETE",
+        path="/api/v2/sessions/{session_id}/clients/{client_id}",
+        endpoint=leave_session,
+        summary="Let an application leave a session",
+        tag="Sessions",
+        access="administrator or application",
+        responses={
+            204: "It is not in the session (any more), and none of its refresh tokens there is honoured.",
+            403: "An application may leave for itself only.",
+            404: "There is no such session.",
+        },
+    ),
+)

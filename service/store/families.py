@@ -1,0 +1,52 @@
+"""Families of refresh tokens as Redis knows them: each of a first token and all it is rotated into."""
+
+from typing import Final
+
+from service.store import keyspace
+from service.store.record import Record
+
+BY_ITS_CLIENT: Final = ""
+"""In place of a revocation's id: an application gave its own token back, of which there is no receipt."""
+
+
+class Families:
+    """The families of every session's refresh tokens. `receipt_ms`: how long a revocation's receipt is kept."""
+
+    def __init__(self, record: Record, *, receipt_ms: int) -> None:
+        self._record = record
+        self._receipt_ms = receipt_ms
+
+    async def end(
+        self,
+        user_id: str,
+        session_id: str,
+        family_id: str,
+        revocation_id: str,
+        *,
+        now_ms: int,
+        accepted_at_ms: int,
+        reused: bool = False,
+    ) -> None:
+        """End one family, in one atomic step; one that has ended already stays as it is.
+
+        Its tokens that may be honoured are deleted, so nothing is left to be tidied up. `reused`: the revocation records that
+        one of them was spent twice, by which the family has ended already.
+        """
+        await self._record.script(
+            "end_token_family",
+            [
+                keyspace.person(user_id),
+                keyspace.person_revocations(user_id),
+                keyspace.session(user_id, session_id),
+                keyspace.session_tokens(user_id, session_id),
+                keyspace.token_family(user_id, family_id),
+                keyspace.family_tokens(user_id, family_id),
+            ],
+            [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms, "1" if reused else "0"],
+        )
+
+    async def tokens_ended(self, user_id: str, family_id: str, revocation_id: str) -> int:
+        """How many tokens that were honoured a revocation ended with the family; none when another had ended it before."""
+        key = keyspace.token_family(user_id, family_id)
+        ended_by, live = await self._record.run("HMGET", key, "ended_by", "live_tokens")
+        return int(live) if live is not None and ended_by == revocation_id else 0
