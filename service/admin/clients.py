@@ -14,7 +14,7 @@ from service.resources import Resources
 from service.web.access import hash_secret, require_administrator
 from service.web.bodies import Body, moment, read_body
 from service.web.operation import Operation
-from service.web.pages import next_after, page, read_page
+from service.web.pages import page, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -70,11 +70,9 @@ async def create_client(request: Request) -> Response:
 async def list_clients(request: Request) -> Response:
     """Clients by creation."""
     require_administrator(request)
-    limit, offset = read_page(request)
-    applications = resources_of(request).applications
-    items = [describe_client(each) for each in await applications.page(offset=offset, limit=limit)]
-    following = next_after(offset, limit, of=await applications.count())
-    return JSONResponse(page(items, next_position=following), headers=NO_STORE)
+    limit, after = read_page(request)
+    found, following = await resources_of(request).applications.page(after=after, limit=limit)
+    return JSONResponse(page([describe_client(each) for each in found], following=following), headers=NO_STORE)
 
 
 async def read_client(request: Request) -> Response:

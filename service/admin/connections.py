@@ -21,11 +21,12 @@ from service.domain.connection import Connection
 from service.domain.identifiers import new_connection_id
 from service.errors import Conflict, InvalidRequest
 from service.resources import Resources
+from service.store.pages import Mark
 from service.web.access import require_administrator
 from service.web.bodies import Body, describe, read_body
 from service.web.found import find_connection
 from service.web.operation import Operation
-from service.web.pages import next_after, page, read_page
+from service.web.pages import page, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -70,11 +71,10 @@ async def list_connections(request: Request) -> Response:
     """Connections by creation."""
     require_administrator(request)
     resources = resources_of(request)
-    limit, offset = read_page(request)
-    found = await resources.connections.page(offset=offset, limit=limit)
+    limit, after = read_page(request)
+    found, following = await resources.connections.page(after=after, limit=limit)
     items = [describe_connection(each, resources.settings) for each in found]
-    following = next_after(offset, limit, of=await resources.connections.count())
-    return JSONResponse(page(items, next_position=following), headers=NO_STORE)
+    return JSONResponse(page(items, following=following), headers=NO_STORE)
 
 
 async def read_connection(request: Request) -> Response:
@@ -123,11 +123,11 @@ async def delete_connection(request: Request) -> Response:
 
 
 async def list_enabled_clients(request: Request) -> Response:
-    """Which applications are enabled for a connection."""
+    """Which applications are enabled for a connection, in the order of their client_ids."""
     require_administrator(request)
-    limit, offset = read_page(request)
+    limit, after = read_page(request)
     connection = await _find(request)
-    return JSONResponse(_clients(connection, limit=limit, offset=offset), headers=NO_STORE)
+    return JSONResponse(_clients(connection, after=after, limit=limit), headers=NO_STORE)
 
 
 async def update_enabled_clients(request: Request) -> Response:
@@ -147,13 +147,13 @@ async def update_enabled_clients(request: Request) -> Response:
         raise InvalidRequest(f"a connection may have at most {MAX_ENABLED_CLIENTS} enabled clients")
     changed = replace(connection, enabled_clients=tuple(enabled), updated_at_ms=resources.clock.now_ms())
     await resources.connections.replace(changed)
-    return JSONResponse(_clients(changed, limit=MAX_ENABLED_CLIENTS, offset=0), headers=NO_STORE)
+    return JSONResponse(_clients(changed, after=None, limit=MAX_ENABLED_CLIENTS), headers=NO_STORE)
 
 
-def _clients(connection: Connection, *, limit: int, offset: int) -> dict[str, object]:
-    shown = connection.enabled_clients[offset : offset + limit]
-    items = [{"client_id": each, "status": True} for each in shown]
-    return page(items, next_position=next_after(offset, limit, of=len(connection.enabled_clients)))
+def _clients(connection: Connection, *, after: Mark | None, limit: int) -> dict[str, object]:
+    listed = sorted(each for each in connection.enabled_clients if after is None or each > after.member)
+    items = [{"client_id": each, "status": True} for each in listed[:limit]]
+    return page(items, following=Mark(score=0, member=listed[limit - 1]) if len(listed) > limit else None)
 
 
 async def _find(request: Request) -> Connection:

@@ -63,18 +63,18 @@ async def list_revocations(request: Request) -> Response:
     """Receipts from the newest on, without their deliveries; a page may be shorter than `limit` when filtered."""
     require_administrator(request)
     resources = resources_of(request)
-    limit, offset = read_page(request, known=frozenset({"connection", "user_id", "state"}))
+    limit, after = read_page(request, known=frozenset({"connection", "user_id", "state"}))
     asked = request.query_params
     state = asked.get("state")
     if state is not None and state not in STATES:
         raise InvalidRequest(f"`state` must be one of {', '.join(STATES)}")
     named = asked.get("connection")
     connection_id = (await find_connection(resources, named)).id if named is not None else None
-    found, next_offset = await resources.revocations.page(
-        connection_id=connection_id, user_id=asked.get("user_id"), state=state, offset=offset, limit=limit
+    found, following = await resources.revocations.page(
+        connection_id=connection_id, user_id=asked.get("user_id"), state=state, after=after, limit=limit
     )
     items = [describe_revocation(each) for each in found]
-    return JSONResponse(page(items, next_position=next_offset), headers=NO_STORE)
+    return JSONResponse(page(items, following=following), headers=NO_STORE)
 
 
 async def read_revocation(request: Request) -> Response:

@@ -155,7 +155,7 @@ async def test_enabled_clients_are_read_and_changed_one_by_one(api: Api, idp: Id
     answer = await api.patch(f"{path}/clients", changes)
     assert answer.status_code == 200
     assert answer.json() == {
-        "items": [{"client_id": "wiki", "status": True}, {"client_id": "board", "status": True}],
+        "items": [{"client_id": "board", "status": True}, {"client_id": "wiki", "status": True}],
         "next_cursor": None,
     }
     assert await enabled(api, path) == ["wiki", "board"]
