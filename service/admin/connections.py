@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, RootModel, ValidationError
 from starlette.responses import JSONResponse, Response
 
+from service.admin.connection_answers import ConnectionAnswer
 from service.admin.connection_bodies import (
     MAX_ENABLED_CLIENTS,
     ConnectionBody,
@@ -23,6 +24,7 @@ from service.errors import Conflict, InvalidRequest
 from service.resources import Resources
 from service.store.pages import Mark
 from service.web.access import require_administrator
+from service.web.answers import page_of
 from service.web.bodies import Body, describe, read_body
 from service.web.found import find_connection
 from service.web.operation import Operation
@@ -116,7 +118,13 @@ async def update_connection(request: Request) -> Response:
 
 
 async def delete_connection(request: Request) -> Response:
-    """Remove a connection: its doors close at once. Sessions begun through it live on until they end or expire."""
+    """Remove a connection. Its doors are closed from now on: what its identity provider asks is refused.
+
+    It ends nothing: sessions begun through it, and their refresh tokens, live on until they expire or are ended one by one
+    (`DELETE /api/v2/sessions/{session_id}`, `DELETE /api/v2/users/{user_id}/sessions`), and revocations under way are
+    finished. Nobody can join these sessions any more, nor find their people by an identifier, and a new connection of the
+    same name does not know them. To stop new sign-ins and keep the rest as it is, set `enabled` to false instead.
+    """
     require_administrator(request)
     await resources_of(request).connections.remove(await _find(request))
     return Response(status_code=204, headers=NO_STORE)
@@ -131,7 +139,8 @@ async def list_enabled_clients(request: Request) -> Response:
 
 
 async def update_enabled_clients(request: Request) -> Response:
-    """Enable and disable applications for a connection; those not named stay as they are."""
+    """Enable and disable applications for a connection; those not named stay as they are. One that is disabled takes part in
+    no new session, and is told of the end of those it is in."""
     require_administrator(request)
     resources = resources_of(request)
     connection = await _find(request)
@@ -186,6 +195,20 @@ OPERATIONS = (
             400: "A member is wrong, or the discovery document or the keys are; the text says which.",
             409: "The name is taken.",
         },
+        answers={201: ConnectionAnswer},
+        example={
+            "name": "acme-okta",
+            "strategy": "oidc",
+            "options": {
+                "type": "back_channel",
+                "issuer": "https://acme.okta.com",
+                "authorization_endpoint": "https://acme.okta.com/oauth2/v1/authorize",
+                "client_id": "0oa1example",
+                "client_secret": "from-okta",
+                "scopes": "openid profile email",
+            },
+            "enabled_clients": ["notes"],
+        },
     ),
     Operation(
         method="GET",
@@ -196,6 +219,7 @@ OPERATIONS = (
         access="administrator",
         query=_PAGE,
         responses={200: "A page of connections.", 400: "A parameter is wrong."},
+        answers={200: page_of(ConnectionAnswer)},
     ),
     Operation(
         method="GET",
@@ -205,6 +229,7 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         responses={200: "The connection.", 404: "There is no such connection."},
+        answers={200: ConnectionAnswer},
     ),
     Operation(
         method="PATCH",
@@ -214,7 +239,13 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=ConnectionPatch,
-        responses={200: "The connection as it is now.", 404: "There is no such connection."},
+        responses={
+            200: "The connection as it is now.",
+            404: "There is no such connection.",
+            409: "It was changed or removed meanwhile.",
+        },
+        answers={200: ConnectionAnswer},
+        example={"display_name": "Acme", "options": {"okta_event_hook_secret": "a-secret-of-at-least-8-characters"}},
     ),
     Operation(
         method="DELETE",
@@ -234,6 +265,7 @@ OPERATIONS = (
         access="administrator",
         query=_PAGE,
         responses={200: "A page of enabled clients.", 404: "There is no such connection."},
+        answers={200: page_of(EnabledClient)},
     ),
     Operation(
         method="PATCH",
@@ -243,6 +275,12 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=EnabledClientsPatch,
-        responses={200: "The clients enabled now.", 404: "There is no such connection."},
+        responses={
+            200: "The clients enabled now.",
+            404: "There is no such connection.",
+            409: "The connection was changed or removed meanwhile.",
+        },
+        answers={200: page_of(EnabledClient)},
+        example=[{"client_id": "wiki", "status": True}],
     ),
 )

@@ -6,10 +6,11 @@ from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import RevocationRequest
 from service.errors import NotFound
 from service.store.people import Person
+from service.web import answers
 from service.web.access import require_administrator
 from service.web.descriptions import describe_person, describe_session
 from service.web.operation import Operation
-from service.web.pages import page, read_flag, read_page
+from service.web.pages import FLAG, page, read_flag, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -69,6 +70,7 @@ OPERATIONS = (
         tag="People",
         access="administrator",
         responses={200: "The person.", 404: "There is no such user."},
+        answers={200: answers.Person},
     ),
     Operation(
         method="GET",
@@ -87,6 +89,8 @@ OPERATIONS = (
             400: "A parameter is wrong.",
             404: "There is no such user.",
         },
+        schemas={"active": FLAG},
+        answers={200: answers.page_of(answers.Session)},
     ),
     Operation(
         method="DELETE",
@@ -96,5 +100,6 @@ OPERATIONS = (
         tag="People",
         access="administrator",
         responses={202: "In force; `revocation_id` names the receipt.", 404: "There is no such user."},
+        answers={202: answers.RevocationAccepted},
     ),
 )
