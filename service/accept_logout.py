@@ -1,7 +1,7 @@
 """From a verified logout token to what it ends here: the part of STEP 3 that back-channel logout needs, at the door and
 when a kept token has been verified at last.
 
-1. remember  which `jti` came with which message: a repeat finds the first, and changes nothing
+1. remember  which `jti` came with which message: a repeat finds the first, and changes nothing, as much later as it is
 2. mark      that this upstream session or person was logged out, for sign-ins still on their way
 3. resolve   whose sessions are meant, within the connection (law 4)
 4. accept    the revocation, like any other (`service.accept`)
@@ -14,9 +14,9 @@ from service.domain.connection import Connection
 from service.domain.identifiers import fingerprint, revocation_id_for
 from service.domain.revocation import RevocationRequest, SessionsBegunBy
 from service.domain.subject import iss_sub
-from service.errors import NotAuthenticated
-from service.store.people import People
-from service.store.replay import Replays
+from service.errors import CannotBeEnded, NotAuthenticated
+from service.store.people import MAX_PEOPLE, People
+from service.store.replay import LogoutToken, Replays
 from service.store.upstream import UpstreamSessions
 from service.telemetry import get_logger
 from service.verify.logout_token import VerifiedLogout
@@ -39,29 +39,29 @@ class Logouts:
         Raises NotAuthenticated when its `jti` came with another message before, CannotBeEnded when it names too many people,
         and Unavailable.
         """
-        message = fingerprint(logout.iss, *(_present(each) for each in (logout.sub, logout.sid)))
-        first = await self.replays.bind_logout(
-            connection.id,
-            logout.iss,
-            logout.jti,
-            message=message,
+        asked = LogoutToken(
+            message=fingerprint(logout.iss, *(_present(each) for each in (logout.sub, logout.sid))),
             issued_at_ms=logout.issued_at_ms,
             until_ms=logout.expires_at_ms,
-            now_ms=self.sink.clock.now_ms(),
         )
+        first = await self.replays.bind_logout(connection.id, logout.iss, logout.jti, token=asked)
         if first is None:
             raise NotAuthenticated("this `jti` came with another message before", reason="replayed_token")
+        if first.named_nobody:
+            return None
+        # The first one's time, here and below: a repeat that was signed anew is later, and must reach no further.
         await self.upstream.mark_logged_out(
             connection.id, iss=logout.iss, sub=logout.sub, sid=logout.sid, at_ms=first.issued_at_ms
         )
         people, or_without_sid = await self._resolve(logout, connection.id)
         if not people:
             log.info("logout.nobody", connection_id=connection.id)
+            await self.replays.remember_logout_of_nobody(connection.id, logout.iss, logout.jti, token=first)
             return None
         return await self.sink.accept(
             RevocationRequest(
                 revocation_id=revocation_id_for(
-                    "backchannel_logout", connection.id, logout.iss, logout.jti, message, str(first.until_ms)
+                    "backchannel_logout", connection.id, logout.iss, logout.jti, first.message, str(first.until_ms)
                 ),
                 connection_id=connection.id,
                 user_ids=people,
@@ -84,6 +84,8 @@ class Logouts:
         if logout.sid is None:
             return named, False
         holders = await self.upstream.people(connection_id, logout.sid)
+        if not named and len(holders) > MAX_PEOPLE:
+            raise CannotBeEnded(f"the session names more than {MAX_PEOPLE} people")
         # A `sub` that is not known here does not make the session of that `sid` another one.
         return named or tuple(sorted(holders)), bool(named) and not holders & set(named)
 

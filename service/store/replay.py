@@ -1,7 +1,7 @@
 """Which message a `jti` came with: kept as long as the token that carried it could be accepted."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from service.domain.identifiers import fingerprint
 from service.store import keyspace
@@ -10,18 +10,17 @@ from service.store.record import Record
 Binding = Literal["ours", "answered_unknown", "another"]
 """What a `jti` is tied to: this message; this message, which named nobody; another one."""
 
-LATE_REPEATS_MS: Final = 600_000
-"""How long at least the `jti` of a logout token is remembered, in milliseconds: longer than the pause between two looks at a
-token that was kept."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstLogout:
-    """When the first token of a `jti` was issued, by the identity provider's clock, and until when it could be accepted, which
-    tells this `jti` from the same one in a much newer token."""
+class LogoutToken:
+    """What is remembered of a logout token under its `jti`."""
 
+    message: str
+    """A fingerprint of what it asks for."""
     issued_at_ms: int
     until_ms: int
+    """From when it is refused whatever it says; tells this `jti` from the same one in a much newer token."""
+    named_nobody: bool = False
 
 
 class Replays:
@@ -42,24 +41,28 @@ class Replays:
             return "ours"
         return "answered_unknown" if first == _unknown(message) else "another"
 
-    async def bind_logout(
-        self, connection_id: str, iss: str, jti: str, *, message: str, issued_at_ms: int, until_ms: int, now_ms: int
-    ) -> FirstLogout | None:
-        """Tie the `jti` of a logout token to what the token asks for, or find what it is tied to; returns the times of the
-        first such token. None: it came with another message.
+    async def bind_logout(self, connection_id: str, iss: str, jti: str, *, token: LogoutToken) -> LogoutToken | None:
+        """Tie the `jti` of a logout token to what the token asks for, or find what it is tied to: the first token that came
+        with it, which is what counts. None: that asked for something else.
 
-        By what is asked, not by the token's text: a sender may sign a repeat anew and keep its `jti`. One that was kept may
-        have expired by now; its repeats come within minutes of it all the same.
+        By what is asked, not by the token's text: a sender may sign a repeat anew and keep its `jti`.
         """
         key = keyspace.replay(connection_id, fingerprint("logout", iss, jti))
-        value = f"{message} {issued_at_ms} {until_ms}"
-        remember_until = max(until_ms, now_ms + LATE_REPEATS_MS)
-        _, first = await self._record.pipeline([("SET", key, value, "NX", "PXAT", remember_until), ("GET", key)])
+        value = _written(token)
+        _, found = await self._record.pipeline([("SET", key, value, "NX", "PXAT", token.until_ms), ("GET", key)])
         # Gone in between: its time had come, and this token's is later.
-        first_message, first_issued, first_until = (first or value).split(" ")
-        if first_message != message:
+        message, issued_at, until, named_nobody = (found or value).split(" ")
+        if message != token.message:
             return None
-        return FirstLogout(issued_at_ms=int(first_issued), until_ms=int(first_until))
+        return LogoutToken(
+            message=message, issued_at_ms=int(issued_at), until_ms=int(until), named_nobody=named_nobody == "1"
+        )
+
+    async def remember_logout_of_nobody(self, connection_id: str, iss: str, jti: str, *, token: LogoutToken) -> None:
+        """This one named nobody, and was answered so. A repeat has the same answer, whoever has come to be known since."""
+        key = keyspace.replay(connection_id, fingerprint("logout", iss, jti))
+        value = _written(replace(token, named_nobody=True))
+        await self._record.run("SET", key, value, "XX", "PXAT", token.until_ms)
 
     async def remember_unknown(self, connection_id: str, iss: str, jti: str, *, message: str, until_ms: int) -> None:
         """This message named nobody. Should the person come to be known, a repeat of it still has the same answer: it must
@@ -70,3 +73,7 @@ class Replays:
 
 def _unknown(message: str) -> str:
     return f"unknown {message}"
+
+
+def _written(token: LogoutToken) -> str:
+    return f"{token.message} {token.issued_at_ms} {token.until_ms} {int(token.named_nobody)}"

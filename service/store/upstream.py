@@ -26,12 +26,15 @@ class UpstreamSessions:
         self, connection_id: str, *, iss: str, sub: str, sid: str | None, user_id: str, keep_until_ms: int
     ) -> int | None:
         """Let an upstream `sid` name this person's sessions, at least until a moment; returns the latest logout that was
-        marked of it or of the person, in milliseconds of the identity provider's clock."""
+        marked of it or of the person, or of a session of the person's that may be this one, in milliseconds of the identity
+        provider's clock."""
         calls: list[Command | Script] = []
         if sid is not None:
             key = keyspace.upstream_sid(connection_id, fingerprint(sid))
             calls = [("SADD", key, user_id), Script("extend_owner", [key], [keep_until_ms])]
-        marks = _marks(connection_id, iss=iss, sub=sub, sid=sid)
+        marks = _marks(
+            connection_id, [("sub", iss, sub), ("sub without sid", iss, sub) if sid is None else ("sid", iss, sid)]
+        )
         answers = await self._record.pipeline([*calls, *(("ZSCORE", mark, _LATEST) for mark in marks)])
         found = [int(float(each)) for each in answers[len(calls) :] if each is not None]
         return max(found, default=None)
@@ -44,12 +47,17 @@ class UpstreamSessions:
         self, connection_id: str, *, iss: str, sub: str | None, sid: str | None, at_ms: int
     ) -> None:
         """Remember for a day that an upstream session, or with no `sid` all of a person, was logged out at a moment of the
-        identity provider's clock. Comes before asking who that is."""
-        (mark,) = _marks(connection_id, iss=iss, sub=None if sid is not None else sub, sid=sid)
-        await self._record.pipeline([("ZADD", mark, "GT", at_ms, _LATEST), ("PEXPIRE", mark, SIGN_IN_MS)])
+        identity provider's clock. Comes before asking who that is.
+
+        With both, a sign-in of the person that is reported without a `sid` may be the one meant.
+        """
+        named = [] if sid is None else [("sid", iss, sid)]
+        named += [] if sub is None else [("sub" if sid is None else "sub without sid", iss, sub)]
+        marks = _marks(connection_id, named)
+        await self._record.pipeline(
+            [each for mark in marks for each in (("ZADD", mark, "GT", at_ms, _LATEST), ("PEXPIRE", mark, SIGN_IN_MS))]
+        )
 
 
-def _marks(connection_id: str, *, iss: str, sub: str | None, sid: str | None) -> Sequence[str]:
-    named = [] if sub is None else [("sub", iss, sub)]
-    named += [] if sid is None else [("sid", iss, sid)]
+def _marks(connection_id: str, named: Sequence[tuple[str, str, str]]) -> list[str]:
     return [keyspace.upstream_logout(connection_id, fingerprint(*each)) for each in named]

@@ -25,7 +25,7 @@ from service.domain.revocation import (
 )
 from service.embedded_redis import EmbeddedRedis
 from service.errors import InvalidRequest, NotFound, ReauthenticationRequired
-from service.store.people import LATE_MARGIN_MS
+from service.store.people import LATE_MARGIN_MS, PROMPT_MS
 from tests.support.contents import contents
 from tests.support.house import House, open_house
 from tests.support.redis_server import empty
@@ -105,14 +105,16 @@ steps = st.builds(
 @dataclass(eq=False)
 class ModelPerson:
     """`clock`: the stamp given out last. `revoked_at_ms`: None until the first revocation. `logged_out_ms`: through when all
-    of them was logged out (None) or one upstream session."""
+    of them was logged out (None) or one upstream session; `without_sid_ms`: or one that is any reported without."""
 
     clock: int = 0
     revoked_at_ms: int | None = None
     logged_out_ms: dict[str | None, int] = field(default_factory=dict)
+    without_sid_ms: int | None = None
 
     def refuses(self, auth_time_s: int | None, upstream_sid: str | None) -> bool:
-        ends = (self.revoked_at_ms, self.logged_out_ms.get(None), self.logged_out_ms.get(upstream_sid))
+        of_the_session = self.without_sid_ms if upstream_sid is None else self.logged_out_ms.get(upstream_sid)
+        ends = (self.revoked_at_ms, self.logged_out_ms.get(None), of_the_session)
         return auth_time_s is not None and any(each is not None and auth_time_s * 1000 <= each for each in ends)
 
 
@@ -428,6 +430,8 @@ class Story:
             if isinstance(scope, SessionsBegunBy):
                 before_ms = person.logged_out_ms.get(scope.upstream_sid, 0)
                 person.logged_out_ms[scope.upstream_sid] = max(before_ms, scope.begun_by_ms)
+                if scope.or_without_sid:
+                    person.without_sid_ms = max(person.without_sid_ms or 0, scope.begun_by_ms)
             else:
                 person.revoked_at_ms = max(person.revoked_at_ms or 0, through_ms)
         for session in self.all_sessions:
@@ -447,8 +451,9 @@ class Story:
         named = scope.upstream_sid in {None, session.upstream_sid} or (
             scope.or_without_sid and session.upstream_sid is None
         )
+        prompt = revocation.accepted_at_ms - scope.begun_by_ms <= PROMPT_MS
         by_name = scope.upstream_sid is not None and scope.upstream_sid == session.upstream_sid
-        return named and (session.begun_ms <= scope.begun_by_ms or (by_name and not session.dated))
+        return named and (session.begun_ms <= scope.begun_by_ms or (by_name and prompt and not session.dated))
 
     def _end(self, session: ModelSession, *, offline_too: bool) -> None:
         for token in self.all_tokens:

@@ -1,7 +1,9 @@
 """Which message a `jti` came with."""
 
 import asyncio
+from dataclasses import replace
 
+from service.store.replay import LogoutToken
 from tests.support.house import CONNECTION, UPSTREAM, House
 
 
@@ -54,3 +56,65 @@ async def test_it_is_forgotten_when_the_token_could_not_be_accepted_any_more(hou
     (key,) = await house.resources.record.run("KEYS", "*")
     assert 0 < await house.resources.record.run("PTTL", key) <= 300_000
     assert "1" not in key.rpartition(":")[0]
+
+
+# Logout tokens.
+
+
+async def bind_logout(
+    house: House, message: str, *, jti: str = "1", iat_s: int = 0, lasts_s: int = 180, connection_id: str = CONNECTION
+) -> LogoutToken | None:
+    """What the `jti` is tied to; `iat_s`: from now."""
+    issued_at_ms = house.clock.now_ms() + iat_s * 1000
+    token = LogoutToken(message=message, issued_at_ms=issued_at_ms, until_ms=issued_at_ms + lasts_s * 1000)
+    return await house.resources.replays.bind_logout(connection_id, UPSTREAM, jti, token=token)
+
+
+async def test_of_a_logout_the_first_token_counts_however_late_it_is_signed_anew(house: House) -> None:
+    first = await bind_logout(house, "message")
+    assert first is not None
+    assert (first.issued_at_ms, first.named_nobody) == (house.clock.now_ms(), False)
+    assert await bind_logout(house, "message", iat_s=60) == first
+    assert await bind_logout(house, "message", iat_s=-60) == first
+
+
+async def test_another_logout_under_the_same_jti_is_told_and_the_first_stays(house: House) -> None:
+    first = await bind_logout(house, "message")
+    assert await bind_logout(house, "another") is None
+    assert await bind_logout(house, "message") == first
+    assert await bind_logout(house, "another", jti="2") is not None
+    assert await bind_logout(house, "another", connection_id="con_other") is not None
+
+
+async def test_a_logout_and_an_assertion_may_have_the_same_jti(house: House) -> None:
+    assert await bind(house, "1", "message") == "ours"
+    assert await bind_logout(house, "another") is not None
+
+
+async def test_a_logout_that_named_nobody_is_remembered_as_such_and_no_longer_than_it_could_come_again(
+    house: House,
+) -> None:
+    first = await bind_logout(house, "message")
+    assert first is not None
+    await house.resources.replays.remember_logout_of_nobody(CONNECTION, UPSTREAM, "1", token=first)
+    assert await bind_logout(house, "message") == replace(first, named_nobody=True)
+    assert await bind_logout(house, "another") is None
+    (key,) = await house.resources.record.run("KEYS", "*")
+    assert 0 < await house.resources.record.run("PTTL", key) <= 180_000
+    # One whose time is over leaves nothing.
+    await house.resources.record.run("DEL", key)
+    await house.resources.replays.remember_logout_of_nobody(CONNECTION, UPSTREAM, "1", token=first)
+    assert await house.resources.record.run("KEYS", "*") == []
+
+
+async def test_a_token_that_is_verified_after_its_time_is_the_first_of_its_jti(house: House) -> None:
+    """One that was kept: nothing can be remembered under a moment that is past, and nothing needs to be."""
+    late = await bind_logout(house, "message", iat_s=-3600)
+    assert late is not None
+    assert late.issued_at_ms == house.clock.now_ms() - 3_600_000
+    assert await house.resources.record.run("KEYS", "*") == []
+
+
+async def test_of_many_logouts_at_once_one_has_the_jti(house: House) -> None:
+    found = await asyncio.gather(*(bind_logout(house, f"message-{n}") for n in range(10)))
+    assert [each is None for each in found].count(False) == 1

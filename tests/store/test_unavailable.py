@@ -19,6 +19,7 @@ from service.errors import InvalidGrant, NotFound, Unavailable
 from service.store.covered import EndedSession, Told
 from service.store.deliveries import Settlement
 from service.store.kept_tokens import KeptToken
+from service.store.replay import LogoutToken
 from tests.support.house import CONNECTION, ISSUER, UPSTREAM, House, open_house, user_id
 from tests.support.redis_server import start_redis
 
@@ -130,7 +131,10 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
             CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
         ),
         "replays.bind_logout": lambda: r.replays.bind_logout(
-            CONNECTION, ISSUER, "jti", message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000, now_ms=now_ms
+            CONNECTION, ISSUER, "jti", token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
+        ),
+        "replays.remember_logout_of_nobody": lambda: r.replays.remember_logout_of_nobody(
+            CONNECTION, ISSUER, "jti", token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
         ),
         "upstream.register": lambda: r.upstream.register(
             CONNECTION, iss=ISSUER, sub="ada", sid="1", user_id=ADA, keep_until_ms=now_ms + 60_000

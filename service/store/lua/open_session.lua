@@ -14,9 +14,10 @@ if redis.call('EXISTS', session) == 1 then return 'opened' end
 local revoked_at = number_at(person, 'revoked_at_ms')
 if auth_time and revoked_at > 0 and auth_time <= revoked_at then return 'reauthenticate' end
 local facts = cjson.decode(ARGV[8])
-local logged_out = tonumber(redis.call('HGET', person, 'logged_out_through_ms') or false)
-local sid_ended = facts.upstream_sid and tonumber(redis.call('ZSCORE', ended_sids, facts.upstream_sid) or false)
-if auth_time and (logged_out and auth_time <= logged_out or sid_ended and auth_time <= sid_ended) then
+local function logged_out_since(at) return auth_time and at and auth_time <= tonumber(at) end
+local of_the_session = not facts.upstream_sid and redis.call('HGET', person, 'logged_out_without_sid_ms')
+  or facts.upstream_sid and redis.call('ZSCORE', ended_sids, facts.upstream_sid)
+if logged_out_since(redis.call('HGET', person, 'logged_out_through_ms')) or logged_out_since(of_the_session) then
   return 'reauthenticate'
 end
 

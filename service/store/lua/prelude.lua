@@ -64,9 +64,9 @@ end
 local function covers(cut, it)
   if it.stamp > cut.through then return false end
   local named = cut.sid ~= nil and it.upstream_sid == cut.sid
-  -- What is named by its own `sid` is meant, however our clock stands to the identity provider's; only by that one's own clock
-  -- can it be another session of that name, begun later.
-  if it.begun_ms > cut.begun_by_ms and (it.dated or not named) then return false end
+  -- What a message names by its own `sid` that has come at once is meant, however our clock stands to the identity provider's.
+  -- Only by that one's own clock, or when the message is late, can it be another session of that name, begun since.
+  if it.begun_ms > cut.begun_by_ms and (it.dated or not named or not cut.prompt) then return false end
   return not cut.sid or named or (cut.or_without_sid and not it.upstream_sid)
 end
 
