@@ -28,7 +28,8 @@ from service.resources import open_resources
 from service.settings import Settings
 from service.web import docs_page, published
 from service.web.bodies import MAX_BODY_BYTES
-from service.web.operation import Operation, build_openapi, build_routes, larger_bodies
+from service.web.openapi import build_openapi
+from service.web.operation import Operation, build_routes, larger_bodies
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
 from service.web.requests import Correlation, SizeLimits
 from service.web.state import Request, State, resources_of

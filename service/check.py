@@ -25,6 +25,7 @@ from service.settings import PREFIX, Settings, SettingsError, load_settings
 from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.health import Finding, Level, inspect_redis
+from service.store.pages import Mark
 from service.store.record import open_pool
 from service.verify.connection_health import look_at_certificates, look_at_keys
 from service.verify.issuer_keys import IssuerKeys
@@ -188,11 +189,13 @@ def _all_of(store: Connections) -> AsyncIterator[Connection]: ...
 @overload
 def _all_of(store: Applications) -> AsyncIterator[Application]: ...
 async def _all_of(store: Connections | Applications) -> AsyncIterator[Connection | Application]:
-    offset = 0
-    while page := await store.page(offset=offset, limit=PAGE):
-        for each in page:
+    after: Mark | None = None
+    while True:
+        found, after = await store.page(after=after, limit=PAGE)
+        for each in found:
             yield each
-        offset += PAGE
+        if after is None:
+            return
 
 
 async def _look_at(connection: Connection, keys: IssuerKeys, fetches: asyncio.Semaphore) -> Finding:

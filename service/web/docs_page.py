@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from service.web.docs_examples import curl
 from service.web.docs_style import STYLE
-from service.web.operation import Access, Operation, build_openapi
+from service.web.openapi import build_openapi
+from service.web.operation import Access, Operation
 
 TAGS: Final = (
     "Clients",

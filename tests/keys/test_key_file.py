@@ -10,6 +10,7 @@ import pytest
 from service.keys import key_file
 from service.keys.key_file import KeyFile
 from service.keys.signing_keys import SigningKeysError
+from service.keys.times import JWKS_MAX_AGE_S
 from tests.support.clock import HandClock
 from tests.support.heard import listening
 from tests.support.signing_keys import jwk, jwks, write_keys
@@ -130,7 +131,17 @@ async def test_a_key_that_signs_without_having_been_published_is_warned_of(file:
     write_keys(path, jwks(jwk("ES256", 2), jwk("ES256", 1)))
     with listening() as heard:
         await file.look()
-    assert heard.one("signing_keys.used_unpublished")["kids"] == ["es256-2"]
+    assert heard.one("signing_keys.published_late")["kids"] == ["es256-2"]
+
+
+@pytest.mark.parametrize(("lead_s", "late"), [(JWKS_MAX_AGE_S - 1, True), (JWKS_MAX_AGE_S, False)])
+async def test_so_is_one_that_will_sign_before_an_answer_just_given_may_be_kept_no_longer(
+    file: KeyFile, path: Path, lead_s: int, late: bool
+) -> None:
+    write_keys(path, jwks(jwk("ES256", 1), jwk("ES256", 2, logoutd_use_from=HandClock().now_s + lead_s)))
+    with listening() as heard:
+        await file.look()
+    assert bool(heard.of("signing_keys.published_late")) is late
 
 
 async def test_a_key_published_first_and_used_later_is_nothing_to_warn_of(file: KeyFile, path: Path) -> None:
