@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.domain.clock import Clock
 from service.domain.connection import Connection
-from service.errors import InvalidRequest, NotFound
+from service.errors import InvalidRequest
 from service.outbound import Outbound
 from service.settings import Settings
 from service.store.health import Finding, Level
@@ -17,6 +17,7 @@ from service.verify.connection_health import look_at_certificates, look_at_keys
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import OtherIssuer, fetch_provider_metadata
 from service.web.access import require_administrator
+from service.web.found import find_connection
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.published import backchannel_logout_url, global_token_revocation_url, okta_event_hook_url
@@ -66,9 +67,7 @@ async def check_connection(request: Request) -> Response:
     """Test a connection. Nothing is changed, and keys fetched here replace none that are remembered."""
     require_administrator(request)
     resources = resources_of(request)
-    connection = await resources.connections.get(request.path_params["connection_id"])
-    if connection is None:
-        raise NotFound("there is no such connection")
+    connection = await find_connection(resources, request.path_params["connection_id"])
     fetcher = _Comparing(resources.outbound, resources.clock)
     keys = IssuerKeys(fetcher=fetcher, clock=resources.clock, numbers=resources.numbers)
     checks = [

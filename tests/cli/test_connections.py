@@ -140,6 +140,13 @@ def test_a_body_that_is_no_object_is_a_mistake_too(commands: Commands, given: st
     assert "`options` is not" in commands.fails(2, "connections", "update", "okta", "-f", "-", given='{"options": 7}')
 
 
+def test_the_service_tests_a_connection(commands: Commands, okta: dict[str, Any]) -> None:
+    told = commands.does("connections", "test", "okta")
+    assert all(line.startswith(("ok    ", "warn  ")) for line in told.out.splitlines())
+    assert commands.does("connections", "test", okta["id"], "--json").json["ok"] is True
+    assert "no such connection" in commands.fails(1, "connections", "test", "nobodys")
+
+
 @pytest.mark.parametrize(("fit", "status"), [(True, 0), (False, 1)])
 def test_a_test_of_a_connection_is_a_checklist(commands: Commands, fit: bool, status: int) -> None:
     level = "ok" if fit else "fail"

@@ -118,6 +118,18 @@ def test_capture_mode_is_reminded_of(commands: Commands, okta: dict[str, Any]) -
     assert "--no-capture" in found["capture mode"][1]
 
 
+def test_keys_that_cannot_be_had_are_found_out(
+    commands: Commands, server: AuthorizationServer, okta: dict[str, Any], idp: IdentityProvider
+) -> None:
+    idp.broken.add("keys")
+    try:
+        status, found = findings(commands, "okta", "--no-self-test")
+    finally:
+        idp.broken.clear()
+    assert status == 1
+    assert "keys" in " ".join(subject for subject, (level, _) in found.items() if level == "fail")
+
+
 def test_an_event_hook_is_open_once_its_secret_is_set(commands: Commands, okta: dict[str, Any], tmp_path: Path) -> None:
     assert findings(commands, "okta", "--no-self-test")[1]["event hook"][0] == "warn"
     secret = tmp_path / "secret"
@@ -208,8 +220,8 @@ def test_what_the_services_own_test_finds_is_told(server: AuthorizationServer, o
         {"check": "new", "level": "nonsense", "detail": "unheard of"},
     ]
     answered = httpx.Response(200, json={"ok": False, "checks": checks})
-    told = examined_with(server, Answering("/okta/test", lambda _request: answered), okta).findings
-    assert [each.level for each in told if each.subject in {"discovery", "usable keys", "new"}] == [
+    told = examined_with(server, Answering("/test", lambda _request: answered), okta).findings
+    assert [each.level for each in told if each.subject.startswith("service's ")] == [
         "ok",
         "fail",
         "fail",
@@ -220,7 +232,7 @@ def test_a_service_without_such_a_test_is_not_held_to_be_broken(
     server: AuthorizationServer, okta: dict[str, Any]
 ) -> None:
     nothing = httpx.Response(404, json={"error": "not_found", "error_description": "nothing at this address"})
-    told = examined_with(server, Answering("/okta/test", lambda _request: nothing), okta).findings
+    told = examined_with(server, Answering("/test", lambda _request: nothing), okta).findings
     assert [each.level for each in told if each.subject == "keys"] == ["warn"]
 
 
