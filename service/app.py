@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from service.admin import clients, connections, people, revocations
+from service.admin import clients, connection_test, connections, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -25,9 +26,10 @@ from service.receive import (
 )
 from service.resources import open_resources
 from service.settings import Settings
-from service.web import published
+from service.web import docs_page, published
 from service.web.bodies import MAX_BODY_BYTES
-from service.web.operation import Operation, build_openapi, build_routes, larger_bodies
+from service.web.openapi import build_openapi
+from service.web.operation import Operation, build_routes, larger_bodies
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
 from service.web.requests import Correlation, SizeLimits
 from service.web.state import Request, State, resources_of
@@ -37,6 +39,12 @@ async def read_openapi(request: Request) -> Response:
     """This API as OpenAPI 3.1, from the records its routes are made of."""
     document = build_openapi(OPERATIONS, base_url=resources_of(request).settings.base_url, version=_version())
     return JSONResponse(document, headers=published.PUBLIC_CACHE)
+
+
+async def read_docs(_request: Request) -> Response:
+    """This API as a page for people, from the same records."""
+    headers = {**published.PUBLIC_CACHE, "Content-Security-Policy": docs_page.POLICY}
+    return HTMLResponse(_docs(), headers=headers)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -49,6 +57,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *introspection.OPERATIONS,
     *token_revocation.OPERATIONS,
     *connections.OPERATIONS,
+    *connection_test.OPERATIONS,
     *clients.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
@@ -57,7 +66,15 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         path="/openapi.json",
         endpoint=read_openapi,
-        summary="This document",
+        summary="This API, as an OpenAPI document",
+        tag="Published",
+        access="anyone",
+    ),
+    Operation(
+        method="GET",
+        path="/docs",
+        endpoint=read_docs,
+        summary="This API, to read",
         tag="Published",
         access="anyone",
     ),
@@ -90,6 +107,11 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
     # A slash too many is another address. The framework would redirect, to whatever host the request names.
     app.router.redirect_slashes = False
     return app
+
+
+@cache
+def _docs() -> str:
+    return docs_page.render_docs(OPERATIONS, version=_version())
 
 
 def _version() -> str:

@@ -8,9 +8,7 @@ import json
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Final, TextIO, overload
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from rich.console import Console
@@ -18,19 +16,18 @@ from rich.table import Table
 from rich.text import Text
 
 from service.domain.application import Application
-from service.domain.connection import SIGNING_ALGORITHMS, Connection, ConnectionOptions
-from service.errors import InvalidRequest, Unavailable
+from service.domain.connection import SIGNING_ALGORITHMS, Connection
+from service.errors import Unavailable
 from service.keys.ring import SigningKeysError, load_key_ring
 from service.keys.rotate import moment
-from service.outbound import OutboundError
 from service.resources import open_resources
 from service.settings import PREFIX, Settings, SettingsError, load_settings
 from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.health import Finding, Level, inspect_redis
+from service.store.pages import Mark
 from service.store.record import open_pool
-from service.store.sessions import DAY_MS
-from service.verify.certificates import InvalidCertificateError, read_certificate
+from service.verify.connection_health import look_at_certificates, look_at_keys
 from service.verify.issuer_keys import IssuerKeys
 
 CHECK_LIMIT_S: Final = 30.0
@@ -38,9 +35,6 @@ CHECK_LIMIT_S: Final = 30.0
 
 CONCURRENT_FETCHES: Final = 32
 """Most identity providers asked for their keys at once."""
-
-EXPIRY_WARNING_DAYS: Final = 30
-"""How long before a pinned certificate expires it is warned of, in days: a rollover needs people on both sides."""
 
 PAGE: Final = 200
 """Connections or applications read from the record at once."""
@@ -56,10 +50,9 @@ _STYLES: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "bo
 async def check_settings(settings: Settings) -> list[Finding]:
     """What only the operator knows: the public URL and the administrator's token."""
     found = []
-    url = urlsplit(settings.public_url)
     if not settings.public_url:
         found.append(_fail("public url", f"{PREFIX}PUBLIC_URL is not set: no endpoint has a URL without it"))
-    elif url.scheme == "http" and url.hostname not in {"127.0.0.1", "::1", "localhost"}:
+    elif settings.is_public_url_plain:
         found.append(_warn("public url", f"{settings.public_url} is plain http: identity providers send secrets to it"))
     else:
         found.append(_ok("public url", settings.public_url))
@@ -118,7 +111,7 @@ async def check_connections(settings: Settings) -> list[Finding]:
             now_ms = resources.clock.now_ms()
             found = []
             for connection, look in zip(connections, looks, strict=True):
-                found += [look.result(), *_look_at_certificates(connection, now_ms=now_ms)]
+                found += [look.result(), *look_at_certificates(connection, now_ms=now_ms)]
             found += [_capturing(each) for each in connections if each.options.capture_refused_assertions]
             return found or [_ok("connections", "none yet")]
     except (SettingsError, SigningKeysError, Unavailable) as error:
@@ -196,61 +189,21 @@ def _all_of(store: Connections) -> AsyncIterator[Connection]: ...
 @overload
 def _all_of(store: Applications) -> AsyncIterator[Application]: ...
 async def _all_of(store: Connections | Applications) -> AsyncIterator[Connection | Application]:
-    offset = 0
-    while page := await store.page(offset=offset, limit=PAGE):
-        for each in page:
+    after: Mark | None = None
+    while True:
+        found, after = await store.page(after=after, limit=PAGE)
+        for each in found:
             yield each
-        offset += PAGE
+        if after is None:
+            return
 
 
 async def _look_at(connection: Connection, keys: IssuerKeys, fetches: asyncio.Semaphore) -> Finding:
-    subject = f"connection {connection.name}"
-    try:
-        async with fetches:
-            usable = await keys.prime(connection)
-    except (OutboundError, InvalidRequest) as error:
-        return _fail(subject, f"its identity provider's keys cannot be had: {error}")
-    source = _key_source(connection.options)
-    if not usable:
-        return _fail(subject, f"there is no key for {', '.join(connection.allowed_algorithms)} in {source}")
-    if not connection.enabled:
-        return _warn(subject, "it is disabled: its identity provider is answered 403")
-    return _ok(subject, f"{usable} usable {'key' if usable == 1 else 'keys'} in {source}")
-
-
-def _key_source(options: ConnectionOptions) -> str:
-    if options.signing_certificates:
-        return "its pinned certificates"
-    return "its identity provider's JWKS" if options.jwks is None else "its inline JWKS"
-
-
-def _look_at_certificates(connection: Connection, *, now_ms: int) -> list[Finding]:
-    """Each pinned certificate by its fingerprint: whoever it names is nobody's business here."""
-    found = []
-    for number, pem in enumerate(connection.options.signing_certificates, start=1):
-        subject = f"connection {connection.name} certificate {number}"
-        try:
-            certificate = read_certificate(pem)
-        except InvalidCertificateError as error:
-            found.append(_fail(subject, str(error)))
-            continue
-        name = f"SHA-256 {certificate.fingerprint}"
-        ends = _day(certificate.expires_at_ms)
-        days = (certificate.expires_at_ms - now_ms) // DAY_MS
-        left = f"expires in {days} {'day' if days == 1 else 'days'}, on {ends}"
-        if certificate.has_expired(now_ms):
-            found.append(_fail(subject, f"expired on {ends}, and what it signs is refused: remove it ({name})"))
-        elif not certificate.has_begun(now_ms):
-            found.append(_warn(subject, f"counts from {_day(certificate.not_before_ms)} on, and not yet ({name})"))
-        elif days < EXPIRY_WARNING_DAYS:
-            found.append(_warn(subject, f"{left}: pin its successor beside it ({name})"))
-        else:
-            found.append(_ok(subject, f"{left} ({name})"))
+    async with fetches:
+        found = await look_at_keys(connection, keys)
+    if found.level == "ok" and not connection.enabled:
+        return _warn(found.subject, "it is disabled: its identity provider is answered 403")
     return found
-
-
-def _day(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
 
 
 def _some(names: list[str]) -> str:

@@ -161,6 +161,12 @@ class Settings(BaseSettings):
         return self.public_url.rstrip("/")
 
     @property
+    def is_public_url_plain(self) -> bool:
+        """Whether PUBLIC_URL is plain http to somewhere else than this machine: identity providers send secrets to it."""
+        url = urlsplit(self.public_url)
+        return url.scheme == "http" and url.hostname not in {"127.0.0.1", "::1", "localhost"}
+
+    @property
     def token_issuer(self) -> str:
         """`iss` of outgoing logout tokens, to the letter as configured."""
         return self.issuer or self.public_url

@@ -12,9 +12,10 @@ from service.domain.identifiers import new_client_id, new_client_secret
 from service.errors import InvalidClientMetadata, InvalidRequest, NotFound
 from service.resources import Resources
 from service.web.access import hash_secret, require_administrator
-from service.web.bodies import Body, moment, read_body
+from service.web.answers import Answer, Moment, page_of
+from service.web.bodies import Body, moment, never_null, read_body
 from service.web.operation import Operation
-from service.web.pages import next_after, page, read_page
+from service.web.pages import page, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -39,10 +40,30 @@ class ClientBody(Body):
 class ClientPatch(Body):
     """What may change of a client; null unsets a name or a URI."""
 
+    never_changes = frozenset({"client_id"})
+
     client_name: Name | None = None
     backchannel_logout_uri: Uri | None = None
-    backchannel_logout_session_required: bool | None = None
-    id_token_signed_response_alg: SigningAlgorithm | None = None
+    backchannel_logout_session_required: bool | None = Field(default=None, json_schema_extra=never_null)
+    id_token_signed_response_alg: SigningAlgorithm | None = Field(default=None, json_schema_extra=never_null)
+
+
+class ClientAnswer(Answer):
+    """A client."""
+
+    client_id: str
+    client_name: str | None
+    backchannel_logout_uri: str | None
+    backchannel_logout_session_required: bool
+    id_token_signed_response_alg: SigningAlgorithm
+    created_at: Moment
+    updated_at: Moment
+
+
+class ClientWithSecret(ClientAnswer):
+    """A client and, this once, its secret."""
+
+    client_secret: str
 
 
 async def create_client(request: Request) -> Response:
@@ -70,11 +91,9 @@ async def create_client(request: Request) -> Response:
 async def list_clients(request: Request) -> Response:
     """Clients by creation."""
     require_administrator(request)
-    limit, offset = read_page(request)
-    applications = resources_of(request).applications
-    items = [describe_client(each) for each in await applications.page(offset=offset, limit=limit)]
-    following = next_after(offset, limit, of=await applications.count())
-    return JSONResponse(page(items, next_position=following), headers=NO_STORE)
+    limit, after = read_page(request)
+    found, following = await resources_of(request).applications.page(after=after, limit=limit)
+    return JSONResponse(page([describe_client(each) for each in found], following=following), headers=NO_STORE)
 
 
 async def read_client(request: Request) -> Response:
@@ -98,8 +117,24 @@ async def update_client(request: Request) -> Response:
     return JSONResponse(describe_client(changed), headers=NO_STORE)
 
 
+async def replace_client_secret(request: Request) -> Response:
+    """Give a client a new secret, which this answer alone shows. The old one opens nothing any more, from now on."""
+    require_administrator(request)
+    resources = resources_of(request)
+    application = await _find(request)
+    secret = new_client_secret()
+    changed = replace(application, updated_at_ms=resources.clock.now_ms(), client_secret_hash=hash_secret(secret))
+    await resources.applications.replace(changed)
+    return JSONResponse({**describe_client(changed), "client_secret": secret}, headers=NO_STORE)
+
+
 async def delete_client(request: Request) -> Response:
-    """Remove a client. What it is still owed becomes `skipped`, with the reason `client_deleted`."""
+    """Remove a client. Its secret opens nothing any more, and none of its refresh tokens is honoured, also if its client_id
+    is registered anew. Sessions it has a part in live on for the other applications in them. It is told of nothing from now
+    on: what it is still owed, and what it would be owed by a later revocation, is `skipped` with the reason `client_deleted`.
+
+    To have it told of the end of its sessions, end them first.
+    """
     require_administrator(request)
     application = await _find(request)
     await resources_of(request).applications.remove(application.client_id)
@@ -154,7 +189,13 @@ OPERATIONS = (
         tag="Clients",
         access="administrator",
         body=ClientBody,
+        example={
+            "client_id": "notes",
+            "client_name": "Notes",
+            "backchannel_logout_uri": "http://127.0.0.1:9999/backchannel-logout",
+        },
         responses={201: "The client and, this once, its secret.", 409: "The client_id is taken."},
+        answers={201: ClientWithSecret},
     ),
     Operation(
         method="GET",
@@ -165,6 +206,7 @@ OPERATIONS = (
         access="administrator",
         query=_PAGE,
         responses={200: "A page of clients.", 400: "A parameter is wrong."},
+        answers={200: page_of(ClientAnswer)},
     ),
     Operation(
         method="GET",
@@ -174,6 +216,7 @@ OPERATIONS = (
         tag="Clients",
         access="administrator",
         responses={200: "The client.", 404: "There is no such client."},
+        answers={200: ClientAnswer},
     ),
     Operation(
         method="PATCH",
@@ -183,7 +226,27 @@ OPERATIONS = (
         tag="Clients",
         access="administrator",
         body=ClientPatch,
-        responses={200: "The client as it is now.", 404: "There is no such client."},
+        example={"client_name": "Notes of Acme"},
+        responses={
+            200: "The client as it is now.",
+            404: "There is no such client.",
+            409: "It was changed or removed meanwhile.",
+        },
+        answers={200: ClientAnswer},
+    ),
+    Operation(
+        method="POST",
+        path=f"{_CLIENT}/secret",
+        endpoint=replace_client_secret,
+        summary="Replace a client's secret",
+        tag="Clients",
+        access="administrator",
+        responses={
+            200: "The client and, this once, its new secret.",
+            404: "There is no such client.",
+            409: "It was changed or removed meanwhile.",
+        },
+        answers={200: ClientWithSecret},
     ),
     Operation(
         method="DELETE",

@@ -5,6 +5,7 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from service.admin.key_sources import describe_certificates, inline_jwks, pinned_certificates, require_one_key_source
 from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, ConnectionOptions, ConnectionType
@@ -16,7 +17,7 @@ from service.verify.encrypted_token import check_decryption_key
 from service.verify.hook_secret import MAX_SECRET_LENGTH, check_hook_secret, hash_hook_secret
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import fetch_provider_metadata
-from service.web.bodies import Body, moment
+from service.web.bodies import Body, moment, never_null
 from service.web.published import (
     backchannel_logout_url,
     global_token_revocation_url,
@@ -105,13 +106,25 @@ class ConnectionBody(Body):
     enabled: bool = True
 
 
+def _some_options(schema: JsonSchemaValue) -> None:
+    never_null(schema)
+    schema["description"] = (
+        "Members as in the request that makes a connection; they are checked together with the others."
+    )
+    schema["propertyNames"] = {"enum": [*ConnectionOptionsBody.model_fields]}
+
+
 class ConnectionPatch(Body):
     """What may change of a connection. `options` is merged member by member; null unsets one."""
 
+    never_changes = frozenset({"id", "name", "strategy"})
+
     display_name: Text | None = None
-    options: dict[str, Any] | None = None
-    enabled_clients: Annotated[list[Text], Field(max_length=MAX_ENABLED_CLIENTS)] | None = None
-    enabled: bool | None = None
+    options: dict[str, Any] | None = Field(default=None, json_schema_extra=_some_options)
+    enabled_clients: Annotated[list[Text], Field(max_length=MAX_ENABLED_CLIENTS)] | None = Field(
+        default=None, json_schema_extra=never_null
+    )
+    enabled: bool | None = Field(default=None, json_schema_extra=never_null)
 
 
 async def resolve_options(

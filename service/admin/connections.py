@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, RootModel, ValidationError
 from starlette.responses import JSONResponse, Response
 
+from service.admin.connection_answers import ConnectionAnswer
 from service.admin.connection_bodies import (
     MAX_ENABLED_CLIENTS,
     ConnectionBody,
@@ -21,11 +22,13 @@ from service.domain.connection import Connection
 from service.domain.identifiers import new_connection_id
 from service.errors import Conflict, InvalidRequest
 from service.resources import Resources
+from service.store.pages import Mark
 from service.web.access import require_administrator
+from service.web.answers import page_of
 from service.web.bodies import Body, describe, read_body
 from service.web.found import find_connection
 from service.web.operation import Operation
-from service.web.pages import next_after, page, read_page
+from service.web.pages import page, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -70,11 +73,10 @@ async def list_connections(request: Request) -> Response:
     """Connections by creation."""
     require_administrator(request)
     resources = resources_of(request)
-    limit, offset = read_page(request)
-    found = await resources.connections.page(offset=offset, limit=limit)
+    limit, after = read_page(request)
+    found, following = await resources.connections.page(after=after, limit=limit)
     items = [describe_connection(each, resources.settings) for each in found]
-    following = next_after(offset, limit, of=await resources.connections.count())
-    return JSONResponse(page(items, next_position=following), headers=NO_STORE)
+    return JSONResponse(page(items, following=following), headers=NO_STORE)
 
 
 async def read_connection(request: Request) -> Response:
@@ -116,22 +118,29 @@ async def update_connection(request: Request) -> Response:
 
 
 async def delete_connection(request: Request) -> Response:
-    """Remove a connection: its doors close at once. Sessions begun through it live on until they end or expire."""
+    """Remove a connection. Its doors are closed from now on: what its identity provider asks is refused.
+
+    It ends nothing: sessions begun through it, and their refresh tokens, live on until they expire or are ended one by one
+    (`DELETE /api/v2/sessions/{session_id}`, `DELETE /api/v2/users/{user_id}/sessions`), and revocations under way are
+    finished. Nobody can join these sessions any more, nor find their people by an identifier, and a new connection of the
+    same name does not know them. To stop new sign-ins and keep the rest as it is, set `enabled` to false instead.
+    """
     require_administrator(request)
     await resources_of(request).connections.remove(await _find(request))
     return Response(status_code=204, headers=NO_STORE)
 
 
 async def list_enabled_clients(request: Request) -> Response:
-    """Which applications are enabled for a connection."""
+    """Which applications are enabled for a connection, in the order of their client_ids."""
     require_administrator(request)
-    limit, offset = read_page(request)
+    limit, after = read_page(request)
     connection = await _find(request)
-    return JSONResponse(_clients(connection, limit=limit, offset=offset), headers=NO_STORE)
+    return JSONResponse(_clients(connection, after=after, limit=limit), headers=NO_STORE)
 
 
 async def update_enabled_clients(request: Request) -> Response:
-    """Enable and disable applications for a connection; those not named stay as they are."""
+    """Enable and disable applications for a connection; those not named stay as they are. One that is disabled takes part in
+    no new session, and is told of the end of those it is in."""
     require_administrator(request)
     resources = resources_of(request)
     connection = await _find(request)
@@ -147,13 +156,13 @@ async def update_enabled_clients(request: Request) -> Response:
         raise InvalidRequest(f"a connection may have at most {MAX_ENABLED_CLIENTS} enabled clients")
     changed = replace(connection, enabled_clients=tuple(enabled), updated_at_ms=resources.clock.now_ms())
     await resources.connections.replace(changed)
-    return JSONResponse(_clients(changed, limit=MAX_ENABLED_CLIENTS, offset=0), headers=NO_STORE)
+    return JSONResponse(_clients(changed, after=None, limit=MAX_ENABLED_CLIENTS), headers=NO_STORE)
 
 
-def _clients(connection: Connection, *, limit: int, offset: int) -> dict[str, object]:
-    shown = connection.enabled_clients[offset : offset + limit]
-    items = [{"client_id": each, "status": True} for each in shown]
-    return page(items, next_position=next_after(offset, limit, of=len(connection.enabled_clients)))
+def _clients(connection: Connection, *, after: Mark | None, limit: int) -> dict[str, object]:
+    listed = sorted(each for each in connection.enabled_clients if after is None or each > after.member)
+    items = [{"client_id": each, "status": True} for each in listed[:limit]]
+    return page(items, following=Mark(score=0, member=listed[limit - 1]) if len(listed) > limit else None)
 
 
 async def _find(request: Request) -> Connection:
@@ -181,11 +190,22 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=ConnectionBody,
+        example={
+            "name": "acme-okta",
+            "strategy": "oidc",
+            "options": {
+                "type": "back_channel",
+                "issuer": "https://acme.okta.com",
+                "authorization_endpoint": "https://acme.okta.com/oauth2/v1/authorize",
+                "client_id": "0oa1example",
+            },
+        },
         responses={
             201: "The connection, with the URLs to paste into the identity provider.",
             400: "A member is wrong, or the discovery document or the keys are; the text says which.",
             409: "The name is taken.",
         },
+        answers={201: ConnectionAnswer},
     ),
     Operation(
         method="GET",
@@ -196,6 +216,7 @@ OPERATIONS = (
         access="administrator",
         query=_PAGE,
         responses={200: "A page of connections.", 400: "A parameter is wrong."},
+        answers={200: page_of(ConnectionAnswer)},
     ),
     Operation(
         method="GET",
@@ -205,6 +226,7 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         responses={200: "The connection.", 404: "There is no such connection."},
+        answers={200: ConnectionAnswer},
     ),
     Operation(
         method="PATCH",
@@ -214,7 +236,13 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=ConnectionPatch,
-        responses={200: "The connection as it is now.", 404: "There is no such connection."},
+        example={"display_name": "Okta of Acme"},
+        responses={
+            200: "The connection as it is now.",
+            404: "There is no such connection.",
+            409: "It was changed or removed meanwhile.",
+        },
+        answers={200: ConnectionAnswer},
     ),
     Operation(
         method="DELETE",
@@ -234,6 +262,7 @@ OPERATIONS = (
         access="administrator",
         query=_PAGE,
         responses={200: "A page of enabled clients.", 404: "There is no such connection."},
+        answers={200: page_of(EnabledClient)},
     ),
     Operation(
         method="PATCH",
@@ -243,6 +272,12 @@ OPERATIONS = (
         tag="Connections",
         access="administrator",
         body=EnabledClientsPatch,
-        responses={200: "The clients enabled now.", 404: "There is no such connection."},
+        example=[{"client_id": "notes", "status": True}],
+        responses={
+            200: "The clients enabled now.",
+            404: "There is no such connection.",
+            409: "The connection was changed or removed meanwhile.",
+        },
+        answers={200: page_of(EnabledClient)},
     ),
 )

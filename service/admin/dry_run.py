@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from service.domain.application import Application
 from service.domain.connection import Connection
@@ -12,6 +14,28 @@ from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import Everything, Revocation
 from service.resources import Resources
 from service.store.dry_runs import Outlook
+from service.web.answers import Answer, absent
+
+
+class ForetoldApplication(Answer):
+    """What one application would be told."""
+
+    client_id: str
+    state: Literal["would_be_told", "would_be_skipped"]
+    logout_tokens: int = Field(ge=0)
+    sids: list[str] = absent("The sessions it would be told of one by one.")
+    reason: str = absent("Why it would not be told, as a code such as `not_signed_in`.")
+
+
+class DryRun(Answer):
+    """What a revocation would do."""
+
+    dry_run: Literal[True]
+    connection_id: str
+    user_ids: list[str]
+    sessions_ended: int = Field(ge=0)
+    refresh_tokens_revoked: int = Field(ge=0)
+    applications: list[ForetoldApplication]
 
 
 async def foretell(resources: Resources, connection: Connection, user_ids: Sequence[str]) -> dict[str, Any]:

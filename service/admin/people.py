@@ -6,10 +6,11 @@ from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import RevocationRequest
 from service.errors import NotFound
 from service.store.people import Person
+from service.web import answers
 from service.web.access import require_administrator
 from service.web.descriptions import describe_person, describe_session
 from service.web.operation import Operation
-from service.web.pages import next_after, page, read_flag, read_page
+from service.web.pages import FLAG, page, read_flag, read_page
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
 
@@ -25,16 +26,15 @@ async def list_user_sessions(request: Request) -> Response:
     revocation has been worked off. A page may be shorter than `limit` when filtered."""
     require_administrator(request)
     resources = resources_of(request)
-    limit, offset = read_page(request, known=frozenset({"active"}))
+    limit, after = read_page(request, known=frozenset({"active"}))
     wanted = read_flag(request, "active")
     person = await _find(request)
     now_ms = resources.clock.now_ms()
-    listed = await resources.sessions.of_person(person.user_id, offset=offset, limit=limit)
+    listed, following = await resources.sessions.of_person(person.user_id, after=after, limit=limit)
     found = [each for each in listed if wanted in {None, each.active(now_ms)}]
     live = await resources.sessions.live_tokens(person.user_id, [each.session_id for each in found], now_ms=now_ms)
     items = [describe_session(each, now_ms, live.get(each.session_id, {})) for each in found]
-    following = next_after(offset, limit, of=await resources.sessions.count_of_person(person.user_id))
-    return JSONResponse(page(items, next_position=following), headers=NO_STORE)
+    return JSONResponse(page(items, following=following), headers=NO_STORE)
 
 
 async def delete_user_sessions(request: Request) -> Response:
@@ -70,6 +70,7 @@ OPERATIONS = (
         tag="People",
         access="administrator",
         responses={200: "The person.", 404: "There is no such user."},
+        answers={200: answers.Person},
     ),
     Operation(
         method="GET",
@@ -88,6 +89,8 @@ OPERATIONS = (
             400: "A parameter is wrong.",
             404: "There is no such user.",
         },
+        schemas={"active": FLAG},
+        answers={200: answers.page_of(answers.Session)},
     ),
     Operation(
         method="DELETE",
@@ -97,5 +100,6 @@ OPERATIONS = (
         tag="People",
         access="administrator",
         responses={202: "In force; `revocation_id` names the receipt.", 404: "There is no such user."},
+        answers={202: answers.RevocationAccepted},
     ),
 )

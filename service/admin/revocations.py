@@ -1,23 +1,25 @@
 """The management API's revocations: an operator's own, and the receipts of all."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from service.admin.dry_run import foretell
+from service.admin.dry_run import DryRun, foretell
 from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import RevocationRequest
 from service.domain.subject import parse_subject
 from service.errors import InvalidRequest, NotFound
+from service.web import answers
 from service.web.access import require_administrator
 from service.web.bodies import Body, read_body
 from service.web.descriptions import describe_revocation
 from service.web.found import find_connection
 from service.web.operation import Operation
-from service.web.pages import page, read_flag, read_page, refuse_unknown
+from service.web.pages import FLAG, page, read_flag, read_page, refuse_unknown
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
+from service.web.subjects import Subject
 
 STATES = ("accepted", "notifying", "completed", "incomplete")
 
@@ -29,7 +31,7 @@ class RevocationBody(Body):
     """An operator's revocation."""
 
     connection: Annotated[str, Field(min_length=1, max_length=256, description="The connection's name or id.")]
-    subject: dict[str, Any] = Field(description="An RFC 9493 subject identifier.")
+    subject: Subject
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON_LENGTH)] | None = None
 
 
@@ -40,7 +42,7 @@ async def create_revocation(request: Request) -> Response:
     refuse_unknown(request, frozenset({"dry_run"}), of="this call")
     dry_run = read_flag(request, "dry_run")
     body = await read_body(request, RevocationBody)
-    subject = parse_subject(body.subject)
+    subject = parse_subject(body.subject.root)
     connection = await find_connection(resources, body.connection)
     people = await resources.people.resolve(connection.id, subject)
     if not people:
@@ -63,18 +65,18 @@ async def list_revocations(request: Request) -> Response:
     """Receipts from the newest on, without their deliveries; a page may be shorter than `limit` when filtered."""
     require_administrator(request)
     resources = resources_of(request)
-    limit, offset = read_page(request, known=frozenset({"connection", "user_id", "state"}))
+    limit, after = read_page(request, known=frozenset({"connection", "user_id", "state"}))
     asked = request.query_params
     state = asked.get("state")
     if state is not None and state not in STATES:
         raise InvalidRequest(f"`state` must be one of {', '.join(STATES)}")
     named = asked.get("connection")
     connection_id = (await find_connection(resources, named)).id if named is not None else None
-    found, next_offset = await resources.revocations.page(
-        connection_id=connection_id, user_id=asked.get("user_id"), state=state, offset=offset, limit=limit
+    found, following = await resources.revocations.page(
+        connection_id=connection_id, user_id=asked.get("user_id"), state=state, after=after, limit=limit
     )
     items = [describe_revocation(each) for each in found]
-    return JSONResponse(page(items, next_position=next_offset), headers=NO_STORE)
+    return JSONResponse(page(items, following=following), headers=NO_STORE)
 
 
 async def read_revocation(request: Request) -> Response:
@@ -99,6 +101,11 @@ OPERATIONS = (
         access="administrator",
         body=RevocationBody,
         query={"dry_run": "`true`: change nothing, and answer 200 with what would be ended and who would be told."},
+        example={
+            "connection": "acme-okta",
+            "subject": {"format": "email", "email": "ada@example.com"},
+            "reason": "laptop stolen",
+        },
         responses={
             200: "With `dry_run=true`: what would be ended, and a row for each application with what it would be told or why "
             "not.",
@@ -106,6 +113,8 @@ OPERATIONS = (
             404: "There is no such connection, or the subject is not known through it.",
             422: "The subject is known and cannot be signed out.",
         },
+        schemas={"dry_run": FLAG},
+        answers={200: DryRun, 202: answers.RevocationAccepted},
     ),
     Operation(
         method="GET",
@@ -122,6 +131,8 @@ OPERATIONS = (
             "cursor": "`next_cursor` of the page before.",
         },
         responses={200: "A page of receipts, the newest first.", 400: "A parameter is wrong."},
+        schemas={"state": {"type": "string", "enum": list(STATES)}},
+        answers={200: answers.page_of(answers.ReceiptHead)},
     ),
     Operation(
         method="GET",
@@ -131,5 +142,6 @@ OPERATIONS = (
         tag="Revocations",
         access="administrator",
         responses={200: "The receipt.", 404: "There is no such revocation."},
+        answers={200: answers.Receipt},
     ),
 )

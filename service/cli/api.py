@@ -80,7 +80,7 @@ def find_target(*, url: str | None, token_file: Path | None) -> Target:
 
 
 class Api:
-    """Calls one service. A context manager; one connection is kept open while it lasts."""
+    """Calls one service. A context manager; one connection is kept open while it lasts. `transport`: another way there."""
 
     def __init__(
         self, target: Target, *, timeout_s: float = ANSWER_TIMEOUT_S, transport: httpx.BaseTransport | None = None
@@ -88,7 +88,7 @@ class Api:
         self.target = target
         # The operator's shell may need a proxy and a certificate authority of its own, as their other tools do; on the way
         # to this machine itself a proxy would be handed the token for nothing.
-        direct = {f"all://{_host(target.url)}": None} if is_loopback(target.url) else None
+        direct = {f"all://{_host(target.url)}": None} if transport is None and is_loopback(target.url) else None
         self._http = httpx.Client(
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
             trust_env=True,

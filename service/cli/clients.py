@@ -101,6 +101,14 @@ def update_client(
     shell.show(shell.api.call("PATCH", "clients", client_id, body=body), show_facts)
 
 
+@clients.command("new-secret")
+@over_api
+def new_secret(shell: Shell, *, client_id: Named, yes: Yes = False) -> None:
+    """Give an application a new client_secret, shown this once; the old one opens nothing any more. Asks first."""
+    shell.confirm(f"Replace the secret of {client_id}? The one it has stops working at once.", yes=yes)
+    shell.show(shell.api.call("POST", "clients", client_id, "secret"), show_facts)
+
+
 @clients.command("delete")
 @over_api
 def delete_client(shell: Shell, *, client_id: Named, yes: Yes = False) -> None:

@@ -31,8 +31,8 @@ def _names(context: typer.Context, noun: str, member: str, incomplete: str) -> l
         target = find_target(url=given.get("url"), token_file=given.get("token_file"))
         with Api(target, timeout_s=COMPLETION_TIMEOUT_S) as api:
             items = api.get(noun, query={"limit": "100"})["items"]
+        names = [str(each.get(member, "")) for each in items if isinstance(each, dict)]
     except (SettingsError, ApiRefused, Unreachable, KeyError, TypeError):
         # Nobody asked for a message in the middle of their line.
         return []
-    names = [str(each.get(member, "")) for each in items if isinstance(each, dict)]
     return [name for name in names if name.startswith(incomplete) and _WORD.fullmatch(name)]

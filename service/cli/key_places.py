@@ -21,7 +21,10 @@ def tell_places(places: Sequence[Place], *, as_json: bool, out: TextIO, made: Se
         json.dump({"keys": [dict(zip(members, row, strict=True)) for row in rows]}, out, indent=2)
         out.write("\n")
         return
-    texts = [[kid + " (new)" * (kid in made), *(each or "-" for each in rest)] for kid, *rest in rows]
+    texts = [
+        [kid, alg, state + " (new)" * (kid in made), *(each or "-" for each in times)]
+        for kid, alg, state, *times in rows
+    ]
     if out.isatty():
         table = Table(box=None, pad_edge=False)
         for name in _COLUMNS:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,7 +110,7 @@ def _change(
     file: Path, change: Callable[[Any, int], tuple[Any, Sequence[str]]], *, to_print: bool, as_json: bool
 ) -> None:
     """Change the file, or print what it would be, and tell what there is now; `change` names the keys it has made."""
-    with only_one_changes(file):
+    with nullcontext() if to_print else only_one_changes(file):
         document, now_s = decode_signing_keys(read_signing_keys(file)), _now_s()
         changed, made = change(document, now_s)
         if not to_print and changed != document:

@@ -125,7 +125,7 @@ def expected_claims(case: Examination) -> dict[str, str]:
 def look_at_keys(case: Examination) -> None:
     """Can Okta's keys be had? The service looks, for it is the one that needs them."""
     try:
-        found = case.api.call("POST", "connections", case.name, "test")
+        found = case.api.call("POST", "connections", str(case.connection["id"]), "test")
     except ApiRefused as error:
         # The connection is there, so what is not there is the test.
         if error.status not in {404, 405}:
@@ -135,7 +135,8 @@ def look_at_keys(case: Examination) -> None:
         )
         return
     for each in found["checks"]:
-        case.tell(each["level"] if each["level"] in {"ok", "warn"} else "fail", each["check"], each["detail"])
+        level: Level = each["level"] if each["level"] in {"ok", "warn"} else "fail"
+        case.tell(level, f"service's {each['check']}", each["detail"])
 
 
 def look_at_clock(case: Examination) -> None:
@@ -223,7 +224,7 @@ def explain_refusals(case: Examination) -> None:
 STEPS: Final[tuple[tuple[str, str, Callable[[Examination], None]], ...]] = (
     ("The connection", "connection", look_at_connection),
     ("What to paste into Okta", "endpoint", show_what_to_paste),
-    ("Okta's keys", "keys", look_at_keys),
+    ("What the service finds, Okta's keys first of all", "keys", look_at_keys),
     ("The clock", "clock", look_at_clock),
     ("The door", "door", look_at_door),
     ("Event hooks", "event hook", look_at_event_hook),

@@ -21,6 +21,10 @@ def list_sessions(
     shell: Shell,
     *,
     user_id: UserId,
+    active: Annotated[
+        bool | None,
+        typer.Option("--active/--ended", help="Those that are honoured, or those that are not.", show_default=False),
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     everything: Everything = False,
@@ -33,7 +37,16 @@ def list_sessions(
 
     columns = ("SESSION_ID", "STATE", "CREATED", "ENDS", "CLIENTS")
     list_pages(
-        shell, "users", user_id, "sessions", columns=columns, row=row, limit=limit, cursor=cursor, everything=everything
+        shell,
+        "users",
+        user_id,
+        "sessions",
+        columns=columns,
+        row=row,
+        limit=limit,
+        cursor=cursor,
+        everything=everything,
+        query={"active": None if active is None else str(active).lower()},
     )
 
 

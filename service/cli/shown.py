@@ -54,16 +54,18 @@ def show_json(value: object, *, out: TextIO | None = None) -> None:
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, out: TextIO | None = None) -> None:
     """Rows under headings."""
     out = out or sys.stdout
+    headings = [plain(each) for each in columns]
     cells = [[plain(each) for each in row] for row in rows]
     if out.isatty():
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
-        for column in columns:
-            table.add_column(Text(column), overflow="fold")
+        for number, each in enumerate(headings):
+            # What a row is about comes first, and is there to be copied.
+            table.add_column(Text(each), overflow="fold", no_wrap=number == 0)
         for row in cells:
             table.add_row(*(Text(each, style=_STATES.get(each, "")) for each in row))
         _console(out).print(table)
     else:
-        _aligned([list(columns), *cells], out)
+        _aligned([headings, *cells], out)
 
 
 def show_facts(value: Mapping[str, Any], *, out: TextIO | None = None) -> None:
@@ -71,12 +73,11 @@ def show_facts(value: Mapping[str, Any], *, out: TextIO | None = None) -> None:
     out = out or sys.stdout
     rows = [[name, plain(each)] for name, each in _flat("", value)]
     if out.isatty():
-        grid = Table.grid(padding=(0, GAP, 0, 0))
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
+        width = max((cell_len(name) for name, _ in rows), default=0) + GAP
         for name, each in rows:
-            grid.add_row(Text(name, style="cyan"), Text(each, style=_STATES.get(each, "")))
-        _console(out).print(grid)
+            # Not broken, as in a table: a URL is there to be copied.
+            line = Text.assemble((name, "cyan"), " " * (width - cell_len(name)), (each, _STATES.get(each, "")))
+            _console(out).print(line, soft_wrap=True)
     else:
         _aligned(rows, out)
 

@@ -17,7 +17,7 @@ from service.keys.signing_keys import (
     parse_signing_keys,
     read_signing_keys,
 )
-from service.keys.times import LOOK_S
+from service.keys.times import JWKS_MAX_AGE_S, LOOK_S
 from service.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -75,11 +75,14 @@ class KeyFile:
         lost = [each for each in before.algorithms(now_s=now_s) if each not in keys.algorithms(now_s=now_s)]
         if lost:
             log.error("signing_keys.algorithm_lost", algorithms=lost)
-        known = set(before.kids)
-        places = keys.places(now_s=now_s)
-        if hasty := [each.kid for each in places if each.state == "current" and each.kid not in known]:
-            # It signs, and was not published before: who keeps our keys refuses its signatures until they ask again.
-            log.warning("signing_keys.used_unpublished", kids=hasty)
+        late = [
+            each.kid
+            for each in keys.places(now_s=now_s)
+            if each.state != "previous" and each.from_s - now_s < JWKS_MAX_AGE_S and each.kid not in before.kids
+        ]
+        if late:
+            # Whoever has just asked for our keys refuses what these sign until they ask again.
+            log.warning("signing_keys.published_late", kids=late)
 
     def _refuse(self, why: str, mark: str) -> None:
         # Once for each state of the file, and not every two seconds.

@@ -21,7 +21,10 @@ def only_one_changes(path: Path) -> Iterator[None]:
     except OSError as error:
         raise SigningKeysError(f"the signing keys cannot be read ({type(error).__name__})") from None
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError as error:
+            raise SigningKeysError(f"the folder of {path} cannot be locked ({error.strerror}): use --print") from None
         yield
     finally:
         os.close(folder)

@@ -9,17 +9,18 @@ side's gets into our logs or errors.
     urls          which URLs are taken at registration, and again before a call
     connections   where both are enforced: the resolver, and the socket about to be connected
     failures      what became of a call that did not succeed, as a code
-    client        the calls: `get_json`, `post_form`
+    client        the calls: `get_json`, `fetch_json`, `post_form`
 """
 
 from service.outbound.addresses import AddressPolicy
-from service.outbound.client import ATTEMPT_DEADLINE_S, MAX_CONNECTIONS, Outbound, Reply, open_outbound
+from service.outbound.client import ATTEMPT_DEADLINE_S, MAX_CONNECTIONS, Fetched, Outbound, Reply, open_outbound
 from service.outbound.failures import OutboundError, Reason
 
 __all__ = [
     "ATTEMPT_DEADLINE_S",
     "MAX_CONNECTIONS",
     "AddressPolicy",
+    "Fetched",
     "Outbound",
     "OutboundError",
     "Reason",

@@ -57,6 +57,15 @@ class Reply:
     """From the call to the status line."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A document that was fetched, and when its server says that was."""
+
+    document: dict[str, Any] | list[Any]
+    date: str | None
+    """The header of that name (RFC 9110 section 6.6.1), unread; it is a stranger's text."""
+
+
 class Outbound:
     """The two kinds of call we make. Both raise OutboundError and, cancellation apart, nothing else."""
 
@@ -84,6 +93,10 @@ class Outbound:
 
     async def get_json(self, url: str, *, max_bytes: int) -> object:
         """Fetch a JSON object or array of at most `max_bytes`; only 200 is success."""
+        return (await self.fetch_json(url, max_bytes=max_bytes)).document
+
+    async def fetch_json(self, url: str, *, max_bytes: int) -> Fetched:
+        """`get_json`, with the `Date` of the answer: for whoever compares clocks."""
         try:
             urls.parse_url(url)
             async with (
@@ -95,12 +108,13 @@ class Outbound:
                 if response.headers.get("content-encoding", "identity").lower() != "identity":
                     # We asked for none. A kilobyte can unpack to a gigabyte, so it is not tried.
                     raise OutboundError("not_json")
+                date = response.headers.get("date")
                 body = await _read(response, max_bytes)
         except CALL_FAILURES as error:
             raise OutboundError(reason_of(error)) from None
         if body is None:
             raise OutboundError("too_large")
-        return _parse(body)
+        return Fetched(document=_parse(body), date=date)
 
     async def post_form(self, url: str, form: Mapping[str, str]) -> Reply:
         """POST `form`; whatever status comes back is the answer. A redirect is a status too: it is never followed.

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from service import errors
 from service.domain.connection import Connection
-from service.receive.door import connection_in, door
+from service.receive.door import CONNECTION_NAME, connection_in, door
 from service.resources import Resources
 from service.store.kept_tokens import KEPT_MS
 from service.telemetry import get_logger
@@ -20,7 +20,7 @@ from service.verify.capture import Expected
 from service.verify.encrypted_token import MAX_ENCRYPTED_LENGTH
 from service.verify.logout_token import may_be_logout_token, verify_logout_token
 from service.web.bodies import read_form
-from service.web.operation import Endpoint, Operation
+from service.web.operation import Endpoint, Media, Operation
 from service.web.problems import NO_STORE, problem
 from service.web.state import Request, resources_of
 
@@ -109,5 +109,8 @@ OPERATIONS = (
             503: "Redis or the identity provider's keys cannot be reached. The token is kept and verified later where that "
             "is possible; send it again all the same.",
         },
+        schemas={**CONNECTION_NAME, PARAMETER: {"type": "string", "minLength": 1, "maxLength": MAX_ENCRYPTED_LENGTH}},
+        answers={200: Media(schema={"type": "object", "maxProperties": 0})},
+        example={PARAMETER: "$LOGOUT_TOKEN"},
     ),
 )

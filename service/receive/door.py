@@ -2,6 +2,7 @@
 
 import functools
 import time
+from typing import Final
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -15,6 +16,9 @@ from service.web.problems import reason_of
 from service.web.state import Request, resources_of
 
 log = get_logger(__name__)
+
+CONNECTION_NAME: Final = {"connection_name": {"type": "string", "pattern": f"^{NAME.pattern}$"}}
+"""What stands in the path of every door."""
 
 
 def door(name: str, endpoint: Endpoint) -> Endpoint:

@@ -12,7 +12,7 @@ from service.domain.identifiers import fingerprint, revocation_id_for
 from service.domain.revocation import RevocationRequest
 from service.domain.subject import SubjectIdentifier, parse_subject
 from service.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
-from service.receive.door import connection_in, door
+from service.receive.door import CONNECTION_NAME, connection_in, door
 from service.verify.caller_assertion import verify_caller_assertion
 from service.verify.capture import Expected
 from service.web.access import bearer_token
@@ -21,6 +21,7 @@ from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.published import global_token_revocation_url
 from service.web.state import Request, resources_of
+from service.web.subjects import SUBJECT
 
 PATH = "/oauth/global-token-revocation/connection/{connection_name}"
 
@@ -99,15 +100,9 @@ def read_subject(body: Any) -> tuple[SubjectIdentifier, ...]:
 
 _BODY_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "required": ["sub_id"],
-    "properties": {
-        "sub_id": {
-            "type": "object",
-            "required": ["format"],
-            "properties": {"format": {"type": "string"}},
-            "description": "An RFC 9493 subject identifier.",
-        }
-    },
+    "properties": {"sub_id": SUBJECT, "subject": SUBJECT},
+    "oneOf": [{"required": ["sub_id"]}, {"required": ["subject"]}],
+    "description": "`subject` is the older name of `sub_id`.",
 }
 
 OPERATIONS = (
@@ -119,6 +114,7 @@ OPERATIONS = (
         tag="Doors",
         access="assertion",
         body_schema=_BODY_SCHEMA,
+        example={"sub_id": {"format": "iss_sub", "iss": "https://acme.okta.com", "sub": "00u1ada"}},
         responses={
             204: "In force: nothing the person held is honoured any more; their applications are being told.",
             403: "The connection is disabled.",
@@ -126,5 +122,6 @@ OPERATIONS = (
             415: "The body is not JSON.",
             422: "The subject is known and cannot be signed out.",
         },
+        schemas=CONNECTION_NAME,
     ),
 )

@@ -1,16 +1,35 @@
 """Token introspection (RFC 7662): is this still honoured? Asked of Redis each time; nothing is remembered here."""
 
-from typing import Any
+from typing import Any, Literal
 
 from starlette.responses import JSONResponse, Response
 
 from service.domain.refresh_token import MAX_TOKEN_LENGTH
 from service.errors import InvalidRequest
 from service.resources import Resources
-from service.web.access import Caller, read_form_of_caller
+from service.web.access import FORM_SCHEMAS, Caller, read_form_of_caller
+from service.web.answers import Answer, absent
+from service.web.found import belongs_to_a_client
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
+
+
+class Introspection(Answer):
+    """What a token stands for; of one that is not honoured `active` alone (RFC 7662 section 2.2)."""
+
+    active: bool
+    token_type: Literal["refresh_token", "session"] = absent()
+    iss: str = absent()
+    client_id: str = absent()
+    sub: str = absent()
+    sid: str = absent("Of a session, to the application that asks.")
+    iat: int = absent("In seconds.")
+    exp: int = absent("In seconds.")
+    jti: str = absent("`refresh_token_id`.")
+    session_id: str = absent()
+    scope: str = absent()
+
 
 INACTIVE: dict[str, Any] = {"active": False}
 """The whole answer for anything not honoured or not the caller's, without a reason (RFC 7662 section 2.2)."""
@@ -37,6 +56,8 @@ async def introspect(request: Request) -> Response:
 async def _refresh_token(resources: Resources, caller: Caller, token: str, now_ms: int) -> dict[str, Any] | None:
     found = await resources.refresh_tokens.find_active(token, now_ms=now_ms)
     if found is None or (caller.application and caller.application.client_id != found.client_id):
+        return None
+    if not await belongs_to_a_client(resources, found):
         return None
     answer: dict[str, Any] = {
         "active": True,
@@ -80,6 +101,9 @@ OPERATIONS = (
         tag="For applications",
         access="administrator or application",
         form=("token", "token_type_hint", "client_id", "client_secret"),
+        example={"token": "$REFRESH_TOKEN"},
         responses={200: 'What it stands for, or exactly `{"active": false}`.', 415: "The body is not a form."},
+        schemas=FORM_SCHEMAS,
+        answers={200: Introspection},
     ),
 )

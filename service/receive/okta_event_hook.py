@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from typing import Any, Final, Literal
 
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from service.domain.connection import Connection
@@ -17,11 +18,12 @@ from service.domain.okta_events import ENDING_EVENTS, OTHER, begun_by_ms, name_o
 from service.domain.okta_log_event import OktaUser, exact_names, login_names, read_log_event, shown_uuid, type_of
 from service.domain.revocation import RevocationRequest, SessionsBegunBy
 from service.errors import CannotBeEnded, InvalidRequest, NotAllowed, NotFound
-from service.receive.door import connection_in, door
+from service.receive.door import CONNECTION_NAME, connection_in, door
 from service.resources import Resources
 from service.store.people import People
 from service.telemetry import get_logger
 from service.verify.hook_secret import verify_hook_secret
+from service.web.answers import Answer
 from service.web.bodies import read_json
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
@@ -50,6 +52,19 @@ Outcome = Literal[
 ]
 """What became of an event: a revocation, now or before; the person is not known here; it names none; it was tried in vain; it
 cannot be read; it names too many people; it is of a type that ends nothing."""
+
+
+class OktaVerification(Answer):
+    """The challenge, sent back."""
+
+    verification: str
+
+
+class OktaBatch(Answer):
+    """A batch of events that has been seen to."""
+
+    revocations: int = Field(ge=0, description="Events in force: now, or since they came before.")
+    ignored: int = Field(ge=0, description="All others.")
 
 
 async def answer_okta_verification(request: Request) -> Response:
@@ -169,7 +184,7 @@ _BODY_SCHEMA: dict[str, Any] = {
                     "type": "array",
                     "minItems": 1,
                     "maxItems": MAX_EVENTS,
-                    "items": {"type": "object"},
+                    "items": {},
                     "description": "Events of Okta's System Log (LogEvent).",
                 }
             },
@@ -191,6 +206,9 @@ OPERATIONS = (
             404: "No event hook is set up at this address.",
             503: "Redis cannot be reached; `Retry-After` says when to try again.",
         },
+        required_headers={CHALLENGE: "What is to be sent back."},
+        schemas={**CONNECTION_NAME, CHALLENGE: {"type": "string", "minLength": 1, "maxLength": MAX_CHALLENGE_LENGTH}},
+        answers={200: OktaVerification},
     ),
     Operation(
         method="POST",
@@ -201,9 +219,18 @@ OPERATIONS = (
         access="hook secret",
         body_schema=_BODY_SCHEMA,
         max_body_bytes=MAX_BATCH_BYTES,
+        example={
+            "data": {
+                "events": [
+                    {"uuid": "e1", "eventType": "user.session.clear", "published": "2026-01-01T00:00:00Z", "target": []}
+                ]
+            }
+        },
         responses={
             200: "In force for every event that ends sessions: their number, and that of all others.",
             403: "The connection is disabled.",
         },
+        schemas=CONNECTION_NAME,
+        answers={200: OktaBatch},
     ),
 )

@@ -12,7 +12,9 @@ from service.errors import InvalidGrant, InvalidRequest, NotFound
 from service.store.refresh_tokens import NOT_HONOURED, Reused
 from service.telemetry import get_logger
 from service.web.access import require_caller
+from service.web.answers import Answer, Moment, RevocationAccepted
 from service.web.bodies import Body, moment, read_body
+from service.web.found import belongs_to_a_client
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
@@ -67,6 +69,21 @@ class RotationBody(Body):
     )
 
 
+class IssuedRefreshToken(Answer):
+    """A refresh token, shown this once."""
+
+    refresh_token: str
+    refresh_token_id: str
+    family_id: str = Field(description="The same of all it is rotated into.")
+    session_id: str
+    client_id: str
+    scope: str | None
+    offline: bool
+    issued_at: Moment
+    expires_at: Moment
+    family_expires_at: Moment
+
+
 async def create_refresh_token(request: Request) -> Response:
     """Issue a refresh token within an active session. The answer is the only time it is shown."""
     resources = resources_of(request)
@@ -111,6 +128,9 @@ async def rotate_refresh_token(request: Request) -> Response:
     caller = await require_caller(request)
     body = await read_body(request, RotationBody)
     caller.require_self(body.client_id)
+    presented = await resources.refresh_tokens.find(body.refresh_token)
+    if presented is not None and not await belongs_to_a_client(resources, presented):
+        raise InvalidGrant(NOT_HONOURED)
     secret = body.token or new_refresh_token()
     rotated = await resources.refresh_tokens.rotate(
         body.refresh_token,
@@ -178,12 +198,14 @@ OPERATIONS = (
         tag="Refresh tokens",
         access="administrator or application",
         body=RefreshTokenBody,
+        example={"session_id": "$SESSION", "client_id": "notes", "offline": True},
         responses={
             201: "The refresh token: shown this once.",
             403: "An application may have tokens for itself only.",
             404: "There is no such session, or it has ended.",
             409: "This token is registered already.",
         },
+        answers={201: IssuedRefreshToken},
     ),
     Operation(
         method="POST",
@@ -193,12 +215,14 @@ OPERATIONS = (
         tag="Refresh tokens",
         access="administrator or application",
         body=RotationBody,
+        example={"refresh_token": "$REFRESH_TOKEN", "client_id": "notes"},
         responses={
             200: "The successor: shown this once.",
             400: "`invalid_grant`: the token is not honoured; had it been rotated before, its whole family has ended.",
             403: "An application may rotate its own tokens only.",
             409: "The successor is registered already.",
         },
+        answers={200: IssuedRefreshToken},
     ),
     Operation(
         method="DELETE",
@@ -208,5 +232,6 @@ OPERATIONS = (
         tag="Refresh tokens",
         access="administrator or application",
         responses={202: "Ended; `revocation_id` names the receipt.", 404: "There is no such refresh token."},
+        answers={202: RevocationAccepted},
     ),
 )

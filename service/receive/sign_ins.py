@@ -14,6 +14,7 @@ from service.domain.subject import SubjectIdentifier, parse_identifier, parse_su
 from service.errors import InvalidRequest, NotAllowed, NotFound, ReauthenticationRequired
 from service.resources import Resources
 from service.store.sessions import DAY_MS, TOO_EARLY
+from service.web import answers
 from service.web.access import Caller, require_caller
 from service.web.bodies import Body, moment, read_body
 from service.web.descriptions import describe_participant, describe_session
@@ -21,6 +22,7 @@ from service.web.found import find_connection, find_session
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
+from service.web.subjects import Subject
 
 DEFAULT_LIFETIME_S = 7 * 86_400
 """How long a session lasts when its sign-in does not say, in seconds: a week, the usual absolute lifetime."""
@@ -61,7 +63,7 @@ class SignInBody(Body):
 
     connection: Text = Field(description="The connection's name or id.")
     subject: SubjectBody
-    identifiers: list[dict[str, Any]] = Field(
+    identifiers: list[Subject] = Field(
         default=[], max_length=MAX_IDENTIFIERS, description="RFC 9493 identifiers the person may be named by."
     )
     upstream_sid: Text | None = Field(default=None, description="`sid` of the identity provider's ID token.")
@@ -87,7 +89,7 @@ async def create_session(request: Request) -> Response:
     own = parse_identifier({"format": "iss_sub", "iss": body.subject.iss, "sub": body.subject.sub})
     user_id = user_id_for(connection.id, body.subject.iss, body.subject.sub)
     session_id = new_session_id()
-    identifiers = tuple(dict.fromkeys((own, *_identifiers(body.identifiers))))
+    identifiers = tuple(dict.fromkeys((own, *_identifiers([each.root for each in body.identifiers]))))
     sign_in = SignIn(
         session_id=session_id,
         user_id=user_id,
@@ -220,12 +222,18 @@ OPERATIONS = (
         tag="Sessions",
         access="administrator or application",
         body=SignInBody,
+        example={
+            "connection": "acme-okta",
+            "subject": {"iss": "https://acme.okta.com", "sub": "00u1ada"},
+            "identifiers": [{"format": "email", "email": "ada@example.com"}],
+        },
         responses={
             201: "The session, with the names each application knows it by.",
             403: "An application is not enabled for the connection.",
             404: "There is no such connection.",
             409: "The person was signed out at or after `auth_time`: `reauthentication_required`.",
         },
+        answers={201: answers.NewSession},
     ),
     Operation(
         method="POST",
@@ -235,12 +243,14 @@ OPERATIONS = (
         tag="Sessions",
         access="administrator or application",
         body=ParticipantBody,
+        example={"client_id": "notes"},
         responses={
             201: "The application is in the session.",
             403: "The application is not enabled for the connection.",
             404: "There is no such session, or it has ended.",
             409: "It is in the session already, under other names.",
         },
+        answers={201: answers.Participation},
     ),
     Operation(
         method="GET",
@@ -250,6 +260,7 @@ OPERATIONS = (
         tag="Sessions",
         access="administrator or application",
         responses={200: "The session.", 404: "There is no such session."},
+        answers={200: answers.Session},
     ),
     Operation(
         method="DELETE",
@@ -259,5 +270,6 @@ OPERATIONS = (
         tag="Sessions",
         access="administrator or application",
         responses={202: "Ended; `revocation_id` names the receipt.", 404: "There is no such session."},
+        answers={202: answers.RevocationAccepted},
     ),
 )

@@ -7,7 +7,7 @@ from service.errors import InvalidRequest
 from service.resources import Resources
 from service.store.families import BY_ITS_CLIENT
 from service.telemetry import get_logger
-from service.web.access import Caller, read_form_of_caller
+from service.web.access import FORM_SCHEMAS, Caller, read_form_of_caller
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
@@ -55,9 +55,11 @@ OPERATIONS = (
         tag="For applications",
         access="administrator or application",
         form=("token", "token_type_hint", "client_id", "client_secret"),
+        example={"token": "$REFRESH_TOKEN"},
         responses={
             200: "It is not honoured, whether or not it ever was. Another client's is left alone.",
             415: "The body is not a form.",
         },
+        schemas=FORM_SCHEMAS,
     ),
 )

@@ -8,6 +8,7 @@ from service.errors import Conflict
 from service.store import keyspace
 from service.store.changes import replace_unchanged
 from service.store.codec import from_json, to_json
+from service.store.pages import Mark, page_of
 from service.store.record import Record
 
 
@@ -46,12 +47,9 @@ class Applications:
         """Forget it. Deliveries still owed to it become `skipped`, with the reason `client_deleted`."""
         await self._record.pipeline([("DEL", keyspace.client(client_id)), ("ZREM", keyspace.CLIENTS, client_id)])
 
-    async def count(self) -> int:
-        """How many entries the list has."""
-        return int(await self._record.run("ZCARD", keyspace.CLIENTS))
-
-    async def page(self, *, offset: int, limit: int) -> tuple[Application, ...]:
-        """Applications by creation, of `limit` list entries from the `offset`-th on; entries without one are left out."""
-        ids = await self._record.run("ZRANGE", keyspace.CLIENTS, offset, offset + limit - 1)
+    async def page(self, *, after: Mark | None, limit: int) -> tuple[tuple[Application, ...], Mark | None]:
+        """Applications by creation, of `limit` list entries after one, and where the next page begins; entries without an
+        application are left out."""
+        ids, following = await page_of(self._record, keyspace.CLIENTS, after=after, limit=limit)
         found = await self._record.pipeline([("GET", keyspace.client(each)) for each in ids])
-        return tuple(from_json(Application, cast("str", raw)) for raw in found if raw)
+        return tuple(from_json(Application, cast("str", raw)) for raw in found if raw), following

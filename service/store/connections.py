@@ -7,6 +7,7 @@ from service.errors import Conflict
 from service.store import keyspace
 from service.store.changes import replace_unchanged
 from service.store.codec import from_json, to_json
+from service.store.pages import Mark, page_of
 from service.store.record import Record
 
 
@@ -66,13 +67,10 @@ class Connections:
             ]
         )
 
-    async def count(self) -> int:
-        """How many entries the list has."""
-        return int(await self._record.run("ZCARD", keyspace.CONNECTIONS))
-
-    async def page(self, *, offset: int, limit: int) -> tuple[Connection, ...]:
-        """Connections by creation, of `limit` list entries from the `offset`-th on; entries without one are left out."""
-        ids = await self._record.run("ZRANGE", keyspace.CONNECTIONS, offset, offset + limit - 1)
+    async def page(self, *, after: Mark | None, limit: int) -> tuple[tuple[Connection, ...], Mark | None]:
+        """Connections by creation, of `limit` list entries after one, and where the next page begins; entries without a
+        connection are left out."""
+        ids, following = await page_of(self._record, keyspace.CONNECTIONS, after=after, limit=limit)
         names = await self._record.pipeline([("GET", keyspace.connection_name(each)) for each in ids])
         found = await self._record.pipeline([("GET", keyspace.connection(each)) for each in names if each])
-        return tuple(from_json(Connection, cast("str", raw)) for raw in found if raw)
+        return tuple(from_json(Connection, cast("str", raw)) for raw in found if raw), following

@@ -27,7 +27,7 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:token-hash:ID` | string | user_id and hash, by refresh_token_id | as the token |
 | `logoutd:identifier:CONNECTION:HASH` | set | user_ids an identifier names within a connection | until deleted |
 | `logoutd:upstream-sid:CONNECTION:HASH` | set | user_ids with sessions of an upstream `sid` | as the last of these |
-| `logoutd:upstream-logout:CONNECTION:HASH` | zset | `at`: moment of the latest logout of a `sid` or of a person | a day |
+| `logoutd:upstream-logout:CONNECTION:HASH` | zset | `at`: moment of the latest logout of a `sid`, a person, or both | a day |
 | `logoutd:connection:NAME` | string | a connection, as JSON | until deleted |
 | `logoutd:connection-name:ID` | string | its name | until deleted |
 | `logoutd:connections` | zset | connection ids by creation | until deleted |

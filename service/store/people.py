@@ -26,6 +26,9 @@ LATE_MARGIN_MS: Final = 1000
 """How far a cut-off completed after a crash reaches past its acceptance, in milliseconds: the clocks of two machines
 differ by so much, and of the two errors signing out one sign-in too many is the safe one."""
 
+PROMPT_MS: Final = 60_000
+"""How old a message may be that is no late one, in milliseconds: as far as the identity provider's clock may be from ours."""
+
 SIGN_IN_MS: Final = 86_400_000
 """How long the logout of an upstream session is remembered for sign-ins that had begun before it and are reported after it,
 in milliseconds: a day, and none takes as long."""
@@ -133,7 +136,7 @@ class People:
         arguments: list[str | int] = [
             *(revocation_id, now_ms, moment, _flag(late), now_ms - self._receipt_ms),
             *(scope.begun_by_ms, scope.upstream_sid or "", _flag(scope.or_without_sid), _flag(scope.offline_too)),
-            now_ms - SIGN_IN_MS,
+            *(now_ms - SIGN_IN_MS, _flag(accepted_at_ms - scope.begun_by_ms <= PROMPT_MS)),
         ]
         for chunk in chunks(user_ids):
             await self._record.pipeline(

@@ -10,6 +10,7 @@ from service.domain.delivery import OPEN, Delivery
 from service.domain.revocation import Revocation, RevocationRequest, Scope
 from service.store import keyspace
 from service.store.codec import to_json
+from service.store.pages import Mark, page_of
 from service.store.record import Command, Record, Script
 
 _SCOPE: Final[TypeAdapter[Scope]] = TypeAdapter(Annotated[Scope, Field(discriminator="kind")])
@@ -116,8 +117,8 @@ class Revocations:
         return _revocation(revocation_id, facts) if facts else None
 
     async def page(
-        self, *, connection_id: str | None, user_id: str | None, state: str | None, offset: int, limit: int
-    ) -> tuple[tuple[Revocation, ...], int | None]:
+        self, *, connection_id: str | None, user_id: str | None, state: str | None, after: Mark | None, limit: int
+    ) -> tuple[tuple[Revocation, ...], Mark | None]:
         """Revocations from the newest on, of a person or a connection or all, and where the next page begins.
 
         `limit` list entries are read; those another filter drops leave the page shorter, never a reader waiting.
@@ -127,12 +128,11 @@ class Revocations:
             key = keyspace.person_revocations(user_id)
         elif connection_id is not None:
             key = keyspace.revocations_of_connection(connection_id)
-        ids = await self._record.run("ZREVRANGE", key, offset, offset + limit)
-        more = offset + limit if len(ids) > limit else None
-        found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in ids[:limit]])
-        every = [_revocation(rid, facts) for rid, facts in zip(ids, found, strict=False) if facts]
+        ids, following = await page_of(self._record, key, after=after, limit=limit, newest_first=True)
+        found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in ids])
+        every = [_revocation(rid, facts) for rid, facts in zip(ids, found, strict=True) if facts]
         kept = [each for each in every if state in {None, each.state} and connection_id in {None, each.connection_id}]
-        return tuple(kept), more
+        return tuple(kept), following
 
     async def forget_old(self, *, now_ms: int) -> None:
         """Drop list entries whose receipts have expired. The list of a removed connection goes all at once, by its expiry."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 from service.domain.session import Participant, Session, SignIn
 from service.errors import Conflict, NotFound, ReauthenticationRequired
 from service.store import keyspace
+from service.store.pages import Mark, page_of
 from service.store.people import participation_field, participation_keys
 from service.store.record import Record, Script
 
@@ -130,17 +131,16 @@ class Sessions:
             return None
         return _session(session_id, user, await self._record.script(*self._reading(user, session_id)))
 
-    async def count_of_person(self, user_id: str) -> int:
-        """How many entries the list of a person's sessions has, those included whose session has been forgotten."""
-        return int(await self._record.run("ZCARD", keyspace.person_sessions(user_id)))
-
-    async def of_person(self, user_id: str, *, offset: int, limit: int) -> tuple[Session, ...]:
-        """A person's sessions, those that last longest first, from the `offset`-th on; expired ones included while they are
-        remembered. What goes goes from the end, so that no page misses what another page's sign-in has pruned."""
-        ids = await self._record.run("ZREVRANGE", keyspace.person_sessions(user_id), offset, offset + limit - 1)
+    async def of_person(
+        self, user_id: str, *, after: Mark | None, limit: int
+    ) -> tuple[tuple[Session, ...], Mark | None]:
+        """A person's sessions, those that last longest first, of `limit` list entries after one, and where the next page
+        begins; expired ones included while they are remembered. One that comes to last longer moves to the front."""
+        key = keyspace.person_sessions(user_id)
+        ids, following = await page_of(self._record, key, after=after, limit=limit, newest_first=True)
         found = await self._record.pipeline([Script(*self._reading(user_id, session_id)) for session_id in ids])
         read = [_session(session_id, user_id, answer) for session_id, answer in zip(ids, found, strict=True)]
-        return tuple(each for each in read if each is not None)
+        return tuple(each for each in read if each is not None), following
 
     async def live_tokens(
         self, user_id: str, session_ids: Sequence[str], *, now_ms: int

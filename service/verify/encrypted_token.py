@@ -65,6 +65,8 @@ def decrypt(text: str, jwk: str) -> str:
 
 @lru_cache(maxsize=MAX_KEYS)
 def _ours(jwk: str) -> Key:
+    """A connection's key, read once: to read and check an RSA key takes as long as hundreds of signature checks, and anybody
+    may send something that looks encrypted."""
     return _import(json.loads(jwk))
 
 

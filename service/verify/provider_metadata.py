@@ -22,6 +22,10 @@ OAUTH_AUTHORIZATION_SERVER: Final = "/.well-known/oauth-authorization-server"
 """Where RFC 8414 section 3 puts it: between the issuer's host and path. Some append it instead."""
 
 
+class OtherIssuer(InvalidRequest):
+    """The document is there and another's: it does not name the issuer it was asked for, or stands elsewhere than that does."""
+
+
 class JsonFetcher(Protocol):
     """The outbound client, as far as this room uses it."""
 
@@ -104,11 +108,11 @@ async def _fetch(url: str, *, fetcher: JsonFetcher, what: str) -> dict[str, Any]
 def _issuer(document: dict[str, Any], *, url: str, expected: str | None) -> str:
     issuer = _member(document, "issuer")
     if expected is not None and issuer != expected:
-        raise InvalidRequest(f"the discovery document names another issuer: expected {expected}, got {issuer}")
+        raise OtherIssuer(f"the discovery document names another issuer: expected {expected}, got {issuer}")
     # OpenID Connect Discovery section 4.3, RFC 8414 section 3.3: nobody speaks for an issuer from another place. A query
     # may choose among one issuer's documents; host and path may not differ.
     if urlunsplit(_split(url)._replace(query="", fragment="")) not in _well_known_urls(issuer):
-        raise InvalidRequest(f"the discovery document names another issuer: {issuer} does not belong to {url}")
+        raise OtherIssuer(f"the discovery document names another issuer: {issuer} does not belong to {url}")
     return issuer
 
 

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from service.domain.application import Application
@@ -15,6 +16,15 @@ from service.web.state import Request, resources_of
 
 MAX_AUTHORIZATION: Final = 8192 + 16
 """Longest Authorization header read, in characters: the longest token, and its scheme."""
+
+
+FORM_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "token": {"type": "string", "minLength": 1, "description": "Of any length; what is too long is no token of ours."},
+    "token_type_hint": {"type": "string", "description": "`refresh_token`; introspection knows `session` too."},
+    "client_id": {"type": "string", "description": "With `client_secret`: in place of the Authorization header."},
+    "client_secret": {"type": "string"},
+}
+"""The parameters of the forms applications send, as JSON schemas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 
 from service.errors import InvalidRequest, UnsupportedMediaType
 from service.web.state import Request
@@ -28,6 +29,16 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    never_changes: ClassVar[frozenset[str]] = frozenset()
+    """Members a change may not name although the thing has them: refused in other words than those nobody knows."""
+
+
+def never_null(schema: JsonSchemaValue) -> None:
+    """For the schema of a member that may be left out, for which None stands here, and may not be null."""
+    schema.pop("default", None)
+    (kept,) = [each for each in schema.pop("anyOf") if each != {"type": "null"}]
+    schema.update(kept)
+
 
 async def read_json(request: Request, *, demand_type: bool = False) -> Any:
     """The body as JSON. Raises InvalidRequest: not UTF-8, not JSON, a member twice, NaN, too deep; UnsupportedMediaType
@@ -41,18 +52,21 @@ async def read_body(request: Request, model: type[M]) -> M:
     """The body as a `model`, whatever its Content-Type. Raises InvalidRequest naming each member that is wrong."""
     raw = await request.body()
     _strict(raw)
+    unchanging = model.never_changes if issubclass(model, Body) else frozenset()
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise InvalidRequest(describe(error)) from None
+        raise InvalidRequest(describe(error, never_changes=unchanging)) from None
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: ValidationError, *, never_changes: frozenset[str] = frozenset()) -> str:
     """What is wrong, by member; the values given are not repeated."""
     told = []
     for each in error.errors(include_input=False, include_url=False)[:MAX_NAMED]:
         where = ".".join(str(part)[:64] for part in each["loc"]) or "the body"
-        if each["type"] == "extra_forbidden":
+        if each["type"] == "extra_forbidden" and where in never_changes:
+            told.append(f"`{where}` never changes")
+        elif each["type"] == "extra_forbidden":
             told.append(f"`{where}` is not a member of this request")
         elif each["type"] == "missing":
             told.append(f"`{where}` is missing")

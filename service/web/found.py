@@ -1,6 +1,7 @@
 """Things callers name, looked up; what is not there is NotFound, in the same words everywhere."""
 
 from service.domain.connection import Connection
+from service.domain.refresh_token import RefreshToken
 from service.domain.session import Session
 from service.errors import NotFound
 from service.resources import Resources
@@ -12,6 +13,13 @@ async def find_connection(resources: Resources, name_or_id: str) -> Connection:
     if found is None:
         raise NotFound("there is no such connection")
     return found
+
+
+async def belongs_to_a_client(resources: Resources, token: RefreshToken) -> bool:
+    """Whether the client a refresh token was issued to is still the one that is registered: removing a client ends its tokens
+    (RFC 7592 section 2.3), and registering its client_id anew brings none of them back."""
+    application = await resources.applications.get(token.client_id)
+    return application is not None and application.created_at_ms <= token.issued_at_ms
 
 
 async def find_session(resources: Resources, session_id: str) -> Session:

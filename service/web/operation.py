@@ -1,12 +1,11 @@
-"""A route and its OpenAPI text in one record: what is served is what is documented."""
+"""A route and what is said of it in one record: what is served is what is documented (`service.web.openapi`)."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -18,6 +17,18 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 Access = Literal["administrator", "administrator or application", "assertion", "hook secret", "logout token", "anyone"]
 """Who may call. `logout token`: the message in the body is its own credential, and refused with 400 where it is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A body that is no pydantic model."""
+
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    type: str = "application/json"
+
+
+Answer: TypeAlias = type[BaseModel] | Media
+"""What an answer's body is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +49,21 @@ class Operation:
     max_body_bytes: int | None = None
     """Largest body, in bytes, where more than everywhere else is taken."""
     query: Mapping[str, str] = field(default_factory=dict)
+    example: Mapping[str, Any] | Sequence[Any] | None = None
+    """A body, or a form's parameters, for the reference page: its variables come from the examples before it."""
+    required_headers: Mapping[str, str] = field(default_factory=dict)
+    """Request headers it needs besides `Authorization`."""
+    schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """JSON schemas of parameters of the path, the query, the headers and the form, by name, where a plain string would not
+    be the whole truth."""
     responses: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
     """What each status means; those every operation of its access has are added."""
+    answers: Mapping[int, Answer] = field(default_factory=dict)
+    """What each answer holds. A success that is not here has no body, an error that is not here is an ordinary one."""
+    cache_control: str = "no-store"
+    """The header of that name on every success."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Other headers on every success, and what they tell."""
 
 
 class _Path(Route):
@@ -77,110 +101,3 @@ def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:
         return await endpoints[method](request)
 
     return dispatch
-
-
-_ERRORS: Mapping[int, str] = {
-    400: "The request is malformed; `error_description` names what.",
-    401: "The caller did not prove who it is.",
-    403: "The caller may not do this.",
-    404: "There is no such thing.",
-    413: "The body is larger than 64 KiB.",
-    503: "Redis or the keys cannot be reached; `Retry-After` says when to try again.",
-}
-
-_ERROR_SCHEMA = {
-    "type": "object",
-    "required": ["error", "error_description"],
-    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
-}
-
-
-def build_openapi(operations: Iterable[Operation], *, base_url: str, version: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these operations."""
-    listed = list(operations)
-    models = sorted({each.body for each in listed if each.body}, key=lambda model: model.__name__)
-    references, definitions = models_json_schema(
-        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
-    )
-    bodies = {model: references[model, "validation"] for model in models}
-    paths: dict[str, dict[str, Any]] = defaultdict(dict)
-    for each in listed:
-        paths[each.path][each.method.lower()] = _describe(each, bodies)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "logoutd", "version": version, "summary": "Universal logout as a service."},
-        "servers": [{"url": base_url}],
-        "paths": dict(paths),
-        "components": {
-            "schemas": {**definitions.get("$defs", {}), "Error": _ERROR_SCHEMA},
-            "securitySchemes": {
-                "administrator": {"type": "http", "scheme": "bearer"},
-                "application": {"type": "http", "scheme": "basic"},
-                "assertion": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "hookSecret": {"type": "apiKey", "in": "header", "name": "Authorization"},
-            },
-        },
-    }
-
-
-def _describe(operation: Operation, bodies: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
-    parameters = [
-        {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
-        for part in operation.path.split("/")
-        if part.startswith("{")
-    ]
-    parameters += [
-        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
-        for name, text in operation.query.items()
-    ]
-    described: dict[str, Any] = {
-        "operationId": operation.endpoint.__name__,
-        "summary": operation.summary,
-        "tags": [operation.tag],
-        "parameters": parameters,
-        "security": _SECURITY[operation.access],
-        "responses": _responses(operation),
-    }
-    content = _content(operation, bodies)
-    if content:
-        described["requestBody"] = {"required": True, "content": content}
-    return described
-
-
-_SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
-    "administrator": [{"administrator": []}],
-    "administrator or application": [{"administrator": []}, {"application": []}],
-    "assertion": [{"assertion": []}],
-    "hook secret": [{"hookSecret": []}],
-    "logout token": [],
-    "anyone": [],
-}
-
-
-def _content(operation: Operation, bodies: Mapping[type[BaseModel], Any]) -> dict[str, Any] | None:
-    if operation.body is not None:
-        return {"application/json": {"schema": bodies[operation.body]}}
-    if operation.body_schema is not None:
-        return {"application/json": {"schema": dict(operation.body_schema)}}
-    if operation.form:
-        properties = {name: {"type": "string"} for name in operation.form}
-        schema = {"type": "object", "required": [operation.form[0]], "properties": properties}
-        return {"application/x-www-form-urlencoded": {"schema": schema}}
-    return None
-
-
-def _responses(operation: Operation) -> dict[str, Any]:
-    told: dict[int, str] = dict(operation.responses)
-    if operation.access not in {"logout token", "anyone"}:
-        told = {**{status: _ERRORS[status] for status in (401, 503)}, **told}
-    if operation.access == "logout token":
-        told = {**{status: _ERRORS[status] for status in (400, 503)}, **told}
-    elif operation.body or operation.body_schema or operation.form:
-        told = {**{status: _ERRORS[status] for status in (400, 413)}, **told}
-    if operation.max_body_bytes is not None:
-        told[413] = f"The body is larger than {operation.max_body_bytes // 1024} KiB."
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {
-        str(status): {"description": text, **({"content": error} if status >= 400 else {})}
-        for status, text in sorted(told.items())
-    }

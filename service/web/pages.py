@@ -2,10 +2,12 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from service.errors import InvalidRequest
+from service.store.pages import Mark
 from service.web.state import Request
 
 DEFAULT_LIMIT: Final = 50
@@ -14,19 +16,24 @@ DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 100
 """Most items in a page."""
 
+MAX_CURSOR: Final = 400
+"""Longest cursor, in characters: of a moment of 15 digits and a client_id of the greatest length."""
 
-MAX_CURSOR: Final = 20
-"""Longest cursor, in characters: a position of 13 digits. More than that and Redis could not count so far."""
+FLAG: Final = {"type": "boolean"}
+"""What `read_flag` reads, as a JSON schema."""
+
+_MARK: Final = re.compile(r"(?P<score>[0-9]{1,15}):(?P<member>[!-~]+)", re.ASCII)
+"""What a cursor says: scores are whole milliseconds, members ids."""
 
 
-def read_page(request: Request, *, known: frozenset[str] = frozenset()) -> tuple[int, int]:
-    """`limit`, and the number a cursor stands for (0 without one). Raises InvalidRequest, also for unknown parameters."""
+def read_page(request: Request, *, known: frozenset[str] = frozenset()) -> tuple[int, Mark | None]:
+    """`limit`, and the entry a cursor stands for (None without one). Raises InvalidRequest, also for unknown parameters."""
     refuse_unknown(request, known | {"limit", "cursor"}, of="this list")
     limit = request.query_params.get("limit", str(DEFAULT_LIMIT))
     if not limit.isascii() or not limit.isdigit() or len(limit) > 4 or not 1 <= int(limit) <= MAX_LIMIT:
         raise InvalidRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}")
     cursor = request.query_params.get("cursor")
-    return int(limit), 0 if cursor is None else _read_cursor(cursor)
+    return int(limit), None if cursor is None else _read_cursor(cursor)
 
 
 def read_flag(request: Request, name: str) -> bool | None:
@@ -47,27 +54,22 @@ def refuse_unknown(request: Request, known: frozenset[str], *, of: str) -> None:
         raise InvalidRequest(f"`{foreign[0][:64]}` is not a parameter of {of}")
 
 
-def page(items: Sequence[Any], *, next_position: int | None) -> dict[str, Any]:
+def page(items: Sequence[Any], *, following: Mark | None) -> dict[str, Any]:
     """A page as answered."""
-    return {"items": list(items), "next_cursor": None if next_position is None else _cursor(next_position)}
+    return {"items": list(items), "next_cursor": None if following is None else _cursor(following)}
 
 
-def next_after(offset: int, limit: int, *, of: int) -> int | None:
-    """Where the next page begins in a list of so many entries; None after the last. Entries are counted, not what is shown
-    of them: a page may be shorter than its limit and not be the last."""
-    return offset + limit if offset + limit < of else None
+def _cursor(mark: Mark) -> str:
+    return base64.urlsafe_b64encode(f"{mark.score}:{mark.member}".encode()).decode().rstrip("=")
 
 
-def _cursor(position: int) -> str:
-    return base64.urlsafe_b64encode(f"p{position}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> int:
+def _read_cursor(cursor: str) -> Mark:
     try:
         padded = cursor[: MAX_CURSOR + 1] + "=" * (-len(cursor) % 4)
         text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (ValueError, binascii.Error):
         text = ""
-    if len(cursor) > MAX_CURSOR or not text.startswith("p") or not text[1:].isdigit():
+    found = _MARK.fullmatch(text)
+    if len(cursor) > MAX_CURSOR or found is None:
         raise InvalidRequest("`cursor` is not one this list gave")
-    return int(text[1:])
+    return Mark(score=int(found["score"]), member=found["member"])

@@ -16,6 +16,7 @@ from service.store.health import inspect_redis
 from service.web.fleet import FleetCollector
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
+from service.web.published_answers import JWKS, METRICS, Health, Metadata, Readiness, Unreadiness
 from service.web.state import Request, resources_of
 
 PUBLIC_CACHE: Final = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
@@ -142,6 +143,8 @@ OPERATIONS = (
         summary="Metadata (OpenID Connect Discovery)",
         tag="Published",
         access="anyone",
+        answers={200: Metadata},
+        cache_control=PUBLIC_CACHE["Cache-Control"],
     ),
     Operation(
         method="GET",
@@ -150,6 +153,8 @@ OPERATIONS = (
         summary="Metadata (RFC 8414)",
         tag="Published",
         access="anyone",
+        answers={200: Metadata},
+        cache_control=PUBLIC_CACHE["Cache-Control"],
     ),
     Operation(
         method="GET",
@@ -159,6 +164,9 @@ OPERATIONS = (
         tag="Published",
         access="anyone",
         responses={200: "The keys.", 304: "They are those whose `ETag` came in `If-None-Match`."},
+        answers={200: JWKS},
+        cache_control=PUBLIC_CACHE["Cache-Control"],
+        headers={"ETag": "Of the keys."},
     ),
     Operation(
         method="GET",
@@ -167,6 +175,7 @@ OPERATIONS = (
         summary="The process is alive",
         tag="Published",
         access="anyone",
+        answers={200: Health},
     ),
     Operation(
         method="GET",
@@ -176,6 +185,7 @@ OPERATIONS = (
         tag="Published",
         access="anyone",
         responses={200: "Ready.", 503: "Redis cannot be reached."},
+        answers={200: Readiness, 503: Unreadiness},
     ),
     Operation(
         method="GET",
@@ -184,5 +194,6 @@ OPERATIONS = (
         summary="Numbers for Prometheus",
         tag="Published",
         access="anyone",
+        answers={200: METRICS},
     ),
 )

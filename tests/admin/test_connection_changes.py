@@ -155,10 +155,10 @@ async def test_enabled_clients_are_read_and_changed_one_by_one(api: Api, idp: Id
     answer = await api.patch(f"{path}/clients", changes)
     assert answer.status_code == 200
     assert answer.json() == {
-        "items": [{"client_id": "wiki", "status": True}, {"client_id": "board", "status": True}],
+        "items": [{"client_id": "board", "status": True}, {"client_id": "wiki", "status": True}],
         "next_cursor": None,
     }
-    assert await enabled(api, path) == ["wiki", "board"]
+    assert await enabled(api, path) == ["board", "wiki"]
     assert (await api.get(path)).json()["enabled_clients"] == ["wiki", "board"]
     # The same again changes nothing.
     assert (await api.patch(f"{path}/clients", changes)).json() == answer.json()

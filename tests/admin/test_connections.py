@@ -248,5 +248,6 @@ async def test_a_connection_may_be_named_where_its_id_may_be(api: Api, idp: Iden
     assert (changed.status_code, changed.json()["id"]) == (200, connection["id"])
     listed = await api.get("/api/v2/connections/okta/clients")
     assert listed.json()["items"] == [{"client_id": "notes", "status": True}]
+    assert (await api.post("/api/v2/connections/okta/test")).status_code == 200
     assert (await api.delete("/api/v2/connections/okta")).status_code == 204
     refused(await api.get(f"/api/v2/connections/{connection['id']}"), 404, "not_found", "no such connection")

@@ -23,7 +23,7 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("share")))
         # Usage errors are drawn by rich, which breaks lines where the terminal ends.
         patch.setenv("TERMINAL_WIDTH", "200")
-        patch.setenv("NO_COLOR", "1")
+        patch.setenv("TERM", "dumb")
         yield
 
 

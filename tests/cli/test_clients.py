@@ -28,6 +28,9 @@ def test_an_application_is_registered_listed_changed_and_removed(commands: Comma
     assert "client_secret" not in changed
     assert commands.does(word, "show", "notes", "--json").json == changed
 
+    replaced = commands.does(word, "new-secret", "notes", "--yes").facts["client_secret"]
+    assert replaced.startswith("logoutd_cs_")
+    assert replaced != made.facts["client_secret"]
     assert commands.does(word, "delete", "notes", "--yes").out == ""
     assert "no such client" in commands.fails(1, word, "show", "notes")
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.command_line import Commands
 from tests.support.identity_provider import IdentityProvider
+from tests.support.strangers import answer, stranger_in_thread
 
 
 def test_a_connection_is_created_by_options_and_shows_what_to_paste(commands: Commands, idp: IdentityProvider) -> None:
@@ -137,3 +138,23 @@ def test_what_cannot_be_read_is_a_mistake_of_the_command_line(
 def test_a_body_that_is_no_object_is_a_mistake_too(commands: Commands, given: str) -> None:
     assert "--file does not hold" in commands.fails(2, "connections", "update", "okta", "-f", "-", given=given)
     assert "`options` is not" in commands.fails(2, "connections", "update", "okta", "-f", "-", given='{"options": 7}')
+
+
+def test_the_service_tests_a_connection(commands: Commands, okta: dict[str, Any]) -> None:
+    told = commands.does("connections", "test", "okta")
+    assert all(line.startswith(("ok    ", "warn  ")) for line in told.out.splitlines())
+    assert commands.does("connections", "test", okta["id"], "--json").json["ok"] is True
+    assert "no such connection" in commands.fails(1, "connections", "test", "nobodys")
+
+
+@pytest.mark.parametrize(("fit", "status"), [(True, 0), (False, 1)])
+def test_a_test_of_a_connection_is_a_checklist(commands: Commands, fit: bool, status: int) -> None:
+    level = "ok" if fit else "fail"
+    told = {"ok": fit, "checks": [{"check": "usable keys", "level": level, "detail": "as \x1b found"}]}
+    with stranger_in_thread(answer(200, json.dumps(told).encode())) as service:
+        lines = commands.run("connections", "test", "okta", "--url", service.url(""))
+        as_json = commands.run("connections", "test", "okta", "--url", service.url(""), "--json")
+    assert (lines.status, as_json.status) == (status, status)
+    assert lines.out == f"{level:<4}  usable keys: as \\x1b found\n"
+    assert as_json.json == told
+    assert {(each.method, each.target) for each in service.requests} == {("POST", "/api/v2/connections/okta/test")}

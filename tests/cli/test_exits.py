@@ -201,6 +201,7 @@ DESTRUCTIVE = [
     ("connections", "delete", "okta"),
     ("connections", "disable", "okta"),
     ("clients", "delete", "notes"),
+    ("clients", "new-secret", "notes"),
     ("sessions", "delete", "SESSION"),
     ("sessions", "delete-all", "USER"),
     ("revocations", "create", "okta", "ada@example.com"),

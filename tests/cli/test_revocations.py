@@ -1,11 +1,11 @@
 """`logoutd revocations …` and `logoutd deliveries …`: signed out by hand, without a worker to tell anybody."""
 
-import json
 from typing import Any
 
 import pytest
 
 from tests.support.command_line import Commands
+from tests.support.strangers import answer, stranger_in_thread
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,21 @@ def test_deliveries_are_those_of_a_receipt(commands: Commands, signed_in: dict[s
 
 
 def test_a_dry_run_signs_nobody_out(commands: Commands, signed_in: dict[str, Any]) -> None:
-    """Whether the service has one or not: where it has none it is not asked, for it would do it in earnest."""
-    ran = commands.run("revocations", "create", "okta", "ada@example.com", "--dry-run", "--json")
-    assert ran.status == 0 or (ran.status, ran.err) == (1, "logoutd: this service has no dry run\n")
-    assert ran.status == 1 or json.loads(ran.out)["sessions_ended"] == 1
+    told = commands.does("revocations", "create", "okta", "ada@example.com", "--dry-run")
+    assert told.facts["sessions_ended"] == "1"
+    assert ["notes", "would_be_told"] in told.rows
     assert commands.does("sessions", "show", signed_in["session_id"]).facts["active"] == "yes"
     assert commands.does("revocations", "list", "--json").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    "document", [b"{}", b"<html>", b'{"paths": {"/api/v2/revocations": {"post": {"parameters": []}}}}']
+)
+def test_a_service_that_knows_no_dry_run_is_not_asked_for_one(commands: Commands, document: bytes) -> None:
+    """It would sign somebody out."""
+    with stranger_in_thread(answer(200, document)) as older:
+        told = commands.fails(
+            1, "revocations", "create", "okta", "ada@example.com", "--dry-run", "--url", older.url("")
+        )
+    assert told == "logoutd: this service has no dry run\n"
+    assert [(each.method, each.target) for each in older.requests] == [("GET", "/openapi.json")]

@@ -11,6 +11,9 @@ def test_a_persons_sessions_are_listed_and_shown(commands: Commands, signed_in: 
     assert row == [
         signed_in["session_id"], "active", signed_in["created_at"], signed_in["expires_at"], "notes"
     ]  # fmt: skip
+    for which, found in ((("--active",), 1), (("--ended",), 0), ((), 1)):
+        listed = commands.does("sessions", "list", signed_in["user_id"], *which, "--json").json["items"]
+        assert len(listed) == found
     facts = commands.does("sessions", "show", signed_in["session_id"]).facts
     assert (facts["active"], facts["state"]) == ("yes", "active")
     assert facts["clients[1].client_id"] == "notes"

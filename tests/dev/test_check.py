@@ -16,10 +16,12 @@ import pytest
 from redis.asyncio import Redis
 
 from service.check import CHECKS, PAGE, run_check
+from service.domain.application import Application
 from service.domain.connection import Connection
 from service.embedded_redis import EmbeddedRedis
 from service.keys.generate import generate_signing_keys
 from service.keys.ring import parse_key_ring
+from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.health import Finding, inspect_redis
 from service.store.record import Record
@@ -258,6 +260,64 @@ def test_keys_that_anybody_can_read_are_a_warning(keys_file: Path) -> None:
     assert [level for level, _ in found_of(found, "signing keys")] == ["ok", "warn"]
 
 
+@pytest.mark.usefixtures("environment")
+def test_keys_that_are_to_sign_later_are_told_with_the_time(private_keys: dict[str, Any], tmp_path: Path) -> None:
+    others = generate_signing_keys()["keys"]
+    write_keys(tmp_path, {"keys": [*private_keys["keys"], {**others[2], "logoutd_use_from": 4_000_000_000}]})
+
+    status, found = check()
+
+    assert status == 0
+    assert found_of(found, "signing keys") == [
+        ("ok", "RS256, PS256, ES256, EdDSA"),
+        ("ok", "the next ones sign: ES256 from 2096-10-02T07:06:40Z"),
+    ]
+
+
+def record_applications(url: str, **algorithms: str) -> None:
+    async def add() -> None:
+        client: Redis = Redis.from_url(url, decode_responses=True)
+        for name, algorithm in algorithms.items():
+            await Applications(Record(client)).add(
+                Application(
+                    client_id=name,
+                    client_secret_hash=name,
+                    id_token_signed_response_alg=algorithm,
+                    created_at_ms=0,
+                    updated_at_ms=0,
+                )
+            )
+        await client.aclose()
+
+    asyncio.run(add())
+
+
+def test_an_application_whose_algorithm_has_no_key_that_signs_is_a_fail_and_named(
+    environment: Callable[..., None], redis_url: str, tmp_path: Path, private_keys: dict[str, Any]
+) -> None:
+    environment(REDIS_URL=redis_url)
+    rs256, _ps256, es256, eddsa = private_keys["keys"]
+    write_keys(tmp_path, {"keys": [rs256, es256, {**eddsa, "logoutd_use_from": 4_000_000_000}]})
+    record_applications(redis_url, a="PS256", b="PS256", c="PS256", d="PS256", e="EdDSA", f="ES256")
+
+    status, found = check()
+
+    assert status == 1
+    assert found_of(found, "applications") == [
+        ("fail", "no key signs with EdDSA, which e cannot be told without"),
+        ("fail", "no key signs with PS256, which a, b, c and 1 more cannot be told without"),
+    ]
+
+
+def test_applications_that_all_have_a_key_are_counted(environment: Callable[..., None], redis_url: str) -> None:
+    environment(REDIS_URL=redis_url)
+    record_applications(redis_url, **{f"app{number}": "RS256" for number in range(PAGE + 1)})
+
+    _, found = check()
+
+    assert found_of(found, "applications") == [("ok", f"{PAGE + 1}, each with a key for its algorithm")]
+
+
 def record_connections(url: str, *connections: Connection) -> None:
     async def add() -> None:
         client: Redis = Redis.from_url(url, decode_responses=True)
@@ -398,7 +458,8 @@ def test_without_a_record_connections_are_not_looked_at(environment: Callable[..
 
     _, found = check()
 
-    assert found_of(found, "connections") == [("warn", "not looked at: the record cannot be reached (ConnectionError)")]
+    unseen = [("warn", "not looked at: the record cannot be reached (ConnectionError)")]
+    assert found_of(found, "connections") == found_of(found, "applications") == unseen
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])

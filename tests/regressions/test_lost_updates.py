@@ -76,7 +76,7 @@ async def test_a_connection_whose_creation_is_sent_again_exists_once_and_is_foun
     assert await connections.get("con_okta") == connection
     assert await connections.by_name("okta") == connection
     assert await connections.get("con_other") is None
-    assert await connections.page(offset=0, limit=10) == (connection,)
+    assert await connections.page(after=None, limit=10) == ((connection,), None)
 
 
 async def test_an_application_whose_creation_is_sent_again_exists_once_and_is_found(house: House) -> None:
@@ -87,7 +87,7 @@ async def test_an_application_whose_creation_is_sent_again_exists_once_and_is_fo
         await applications.add(replace(application, client_secret_hash="of another secret"))
 
     assert await applications.get("crm") == application
-    assert await applications.page(offset=0, limit=10) == (application,)
+    assert await applications.page(after=None, limit=10) == ((application,), None)
 
 
 @pytest.mark.asyncio(loop_scope="module")

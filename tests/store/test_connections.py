@@ -9,8 +9,12 @@ from service.errors import Conflict
 from tests.support.house import House
 
 
-async def listed(house: House, *, offset: int = 0, limit: int = 10) -> list[str]:
-    return [each.name for each in await house.resources.connections.page(offset=offset, limit=limit)]
+async def pages(house: House, limit: int) -> list[list[str]]:
+    found, after = [], None
+    while not found or after is not None:
+        page, after = await house.resources.connections.page(after=after, limit=limit)
+        found.append([each.name for each in page])
+    return found
 
 
 async def test_a_connection_is_found_by_its_name_and_its_id(house: House) -> None:
@@ -30,7 +34,7 @@ async def test_a_name_is_given_once_and_a_refused_connection_leaves_nothing(hous
     assert await house.resources.connections.by_name("okta") == first
     assert await house.resources.connections.get("con_1") == first
     assert await house.resources.connections.get("con_2") is None
-    assert await listed(house) == ["okta"]
+    assert await pages(house, 10) == [["okta"]]
 
 
 async def test_of_many_that_ask_for_a_name_at_once_one_has_it(house: House) -> None:
@@ -40,7 +44,7 @@ async def test_of_many_that_ask_for_a_name_at_once_one_has_it(house: House) -> N
 
     (winner,) = [each for each, outcome in zip(asking, outcomes, strict=True) if outcome is None]
     assert await house.resources.connections.by_name("okta") == winner
-    assert [each.id for each in await house.resources.connections.page(offset=0, limit=20)] == [winner.id]
+    assert [each.id for each in (await house.resources.connections.page(after=None, limit=20))[0]] == [winner.id]
 
 
 async def test_a_connection_is_replaced_and_one_that_is_gone_is_not_brought_back(house: House) -> None:
@@ -56,7 +60,7 @@ async def test_a_connection_is_replaced_and_one_that_is_gone_is_not_brought_back
 
     assert await house.resources.connections.by_name("okta") is None
     assert await house.resources.connections.get(connection.id) is None
-    assert await listed(house) == []
+    assert await pages(house, 10) == [[]]
 
 
 async def test_whoever_changes_what_another_has_changed_meanwhile_is_told(house: House) -> None:
@@ -89,7 +93,5 @@ async def test_connections_are_listed_by_creation_in_pages(house: House) -> None
     for each in ("c", "a", "b"):
         await house.resources.connections.add(house.connection(id=f"con_{each}", name=each))
         house.clock.advance(1)
-    assert await listed(house, limit=2) == ["c", "a"]
-    assert await listed(house, offset=2, limit=2) == ["b"]
-    assert await listed(house, offset=3) == []
-    assert await house.resources.connections.count() == 3
+    assert await pages(house, 2) == [["c", "a"], ["b"]]
+    assert await pages(house, 3) == [["c", "a", "b"]]

@@ -25,7 +25,7 @@ from service.domain.revocation import (
 )
 from service.embedded_redis import EmbeddedRedis
 from service.errors import InvalidRequest, NotFound, ReauthenticationRequired
-from service.store.people import LATE_MARGIN_MS
+from service.store.people import LATE_MARGIN_MS, PROMPT_MS
 from tests.support.contents import contents
 from tests.support.house import House, open_house
 from tests.support.redis_server import empty
@@ -129,6 +129,7 @@ class ModelSession:
     expires_at_ms: int
     clients: set[str]
     begun_ms: int = 0
+    dated: bool = False
     upstream_sid: str | None = None
     ended: bool = False
     offline_ended: bool = False
@@ -251,7 +252,16 @@ class Story:
         expires_at_ms = self.now_ms + step.lasts_s * 1000
         begun_ms = auth_time_s * 1000 if auth_time_s is not None else self.now_ms // 1000 * 1000
         self.all_sessions.append(
-            ModelSession(session_id, step.who, person.clock, expires_at_ms, {step.client}, begun_ms, step.upstream_sid)
+            ModelSession(
+                session_id,
+                step.who,
+                person.clock,
+                expires_at_ms,
+                {step.client},
+                begun_ms=begun_ms,
+                dated=auth_time_s is not None,
+                upstream_sid=step.upstream_sid,
+            )
         )
 
     def join(self, session: ModelSession, step: Step) -> None:
@@ -441,7 +451,9 @@ class Story:
         named = scope.upstream_sid in {None, session.upstream_sid} or (
             scope.or_without_sid and session.upstream_sid is None
         )
-        return named and session.begun_ms <= scope.begun_by_ms
+        prompt = revocation.accepted_at_ms - scope.begun_by_ms <= PROMPT_MS
+        by_name = scope.upstream_sid is not None and scope.upstream_sid == session.upstream_sid
+        return named and (session.begun_ms <= scope.begun_by_ms or (by_name and prompt and not session.dated))
 
     def _end(self, session: ModelSession, *, offline_too: bool) -> None:
         for token in self.all_tokens:

@@ -332,7 +332,7 @@ async def test_tokens_and_the_ways_to_them_go_and_the_session_stays_as_ended(hou
     names = await house.resources.record.run("KEYS", "*")
     assert not [name for name in names if ":token" in name]
     assert (await house.session(session)).ended_at_ms == revoked_at_ms
-    assert await house.resources.sessions.of_person(ADA, offset=0, limit=10) == ()
+    assert await house.resources.sessions.of_person(ADA, after=None, limit=10) == ((), None)
 
 
 async def test_forgetting_again_or_nothing_changes_nothing(house: House) -> None:

@@ -12,6 +12,7 @@ from service.domain.revocation import Revocation
 from service.errors import Unavailable
 from service.store import keyspace
 from service.store.deliveries import Settlement
+from service.store.pages import Mark
 from tests.support.house import CONNECTION, DAY_S, House, user_id
 
 ADA = user_id("ada")
@@ -174,19 +175,20 @@ async def test_receipts_are_listed_from_the_newest_on_in_pages(house: House) -> 
         rids.append(await house.record_only(house.request("ada")))
         house.clock.advance(1)
 
-    async def page(offset: int, limit: int, state: str | None = None) -> tuple[list[str], int | None]:
+    async def page(after: Mark | None, limit: int, state: str | None = None) -> tuple[list[str], Mark | None]:
         found, following = await house.resources.revocations.page(
-            connection_id=None, user_id=None, state=state, offset=offset, limit=limit
+            connection_id=None, user_id=None, state=state, after=after, limit=limit
         )
         return [each.revocation_id for each in found], following
 
-    assert await page(0, 2) == ([rids[4], rids[3]], 2)
-    assert await page(2, 2) == ([rids[2], rids[1]], 4)
-    assert await page(4, 2) == ([rids[0]], None)
-    assert await page(0, 5) == ([*reversed(rids)], None)
+    first, after_first = await page(None, 2)
+    second, after_second = await page(after_first, 2)
+    assert (first, second) == ([rids[4], rids[3]], [rids[2], rids[1]])
+    assert await page(after_second, 2) == ([rids[0]], None)
+    assert await page(None, 5) == ([*reversed(rids)], None)
     await plan(house, await house.receipt(rids[3]))
-    assert await page(0, 2, "completed") == ([rids[3]], 2)
-    assert await page(2, 3, "completed") == ([], None)
+    assert await page(None, 2, "completed") == ([rids[3]], after_first)
+    assert await page(after_first, 3, "completed") == ([], None)
 
 
 async def test_receipts_are_listed_by_connection_and_by_person(house: House) -> None:
@@ -195,7 +197,7 @@ async def test_receipts_are_listed_by_connection_and_by_person(house: House) -> 
 
     async def listed(connection_id: str | None = None, name: str | None = None) -> set[str]:
         found, _ = await house.resources.revocations.page(
-            connection_id=connection_id, user_id=user_id(name) if name else None, state=None, offset=0, limit=10
+            connection_id=connection_id, user_id=user_id(name) if name else None, state=None, after=None, limit=10
         )
         return {each.revocation_id for each in found}
 

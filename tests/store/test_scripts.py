@@ -41,6 +41,7 @@ RETURNS = {
     "join_session": ["joined", "inactive", str],
     "leave_session": [list],
     "open_session": ["opened", "reauthenticate"],
+    "page": [list],
     "plan_deliveries": [0, 1],
     "read_session": [list],
     "read_token": [list],
@@ -112,6 +113,8 @@ async def live_through_it(house: House) -> None:
     logout = SessionsBegunBy(begun_by_ms=house.clock.now_ms(), upstream_sid="up-1")
     await house.revoke("ada", scope=logout)
     rid = await house.revoke("ada")
+    _, after = await resources.revocations.page(connection_id=None, user_id=None, state=None, after=None, limit=1)
+    await resources.revocations.page(connection_id=None, user_id=None, state=None, after=after, limit=1)
     revocation, now_ms = await house.receipt(rid), house.clock.now_ms()
     with pytest.raises(InvalidGrant):
         await house.rotate(spent)

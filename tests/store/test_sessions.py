@@ -9,6 +9,7 @@ import pytest
 from service.domain.session import Participant
 from service.errors import Conflict, NotFound, ReauthenticationRequired
 from service.store import keyspace
+from service.store.pages import Mark
 from service.store.sessions import DAY_MS, RETENTION_MS
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, House, user_id
 
@@ -142,7 +143,7 @@ async def test_a_refused_sign_in_leaves_nothing_behind(house: House) -> None:
 
     assert await house.resources.sessions.get("ses_1") is None
     assert await house.resources.record.run("EXISTS", keyspace.session_owner("ses_1")) == 0
-    assert await house.resources.sessions.of_person(ADA, offset=0, limit=10) == ()
+    assert await house.resources.sessions.of_person(ADA, after=None, limit=10) == ((), None)
     assert await house.resources.record.run("EXISTS", keyspace.participation(ADA)) == 0
     assert await house.resources.record.run("HGETALL", keyspace.person(ADA)) == before
 
@@ -240,9 +241,8 @@ async def test_a_session_cut_off_reads_as_ended_from_that_moment_before_anything
     house.clock.advance(5)
 
     assert (await house.session(session)).ended_at_ms == revoked_at_ms
-    assert [each.ended_at_ms for each in await house.resources.sessions.of_person(ADA, offset=0, limit=10)] == [
-        revoked_at_ms
-    ]
+    listed, _ = await house.resources.sessions.of_person(ADA, after=None, limit=10)
+    assert [each.ended_at_ms for each in listed] == [revoked_at_ms]
 
 
 async def test_a_session_that_had_expired_when_it_was_cut_off_stays_dead_when_the_clock_is_set_back(
@@ -267,14 +267,14 @@ async def test_a_persons_sessions_come_in_pages_by_how_long_they_last(house: Hou
     ids = [await house.sign_in(lasts_s=seconds) for seconds in (30, 10, 20)]
     await house.sign_in("bob")
 
-    async def page(offset: int, limit: int) -> list[str]:
-        found = await house.resources.sessions.of_person(ADA, offset=offset, limit=limit)
-        return [each.session_id for each in found]
+    async def page(after: Mark | None, limit: int) -> tuple[list[str], Mark | None]:
+        found, following = await house.resources.sessions.of_person(ADA, after=after, limit=limit)
+        return [each.session_id for each in found], following
 
-    assert await page(0, 10) == [ids[0], ids[2], ids[1]]
-    assert await page(0, 2) == [ids[0], ids[2]]
-    assert await page(2, 2) == [ids[1]]
-    assert await page(3, 2) == []
+    assert await page(None, 10) == ([ids[0], ids[2], ids[1]], None)
+    first, following = await page(None, 2)
+    assert first == [ids[0], ids[2]]
+    assert await page(following, 2) == ([ids[1]], None)
 
 
 async def test_the_list_of_sessions_is_pruned_at_the_next_sign_in(house: House) -> None:

@@ -88,7 +88,6 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         session_id="ses_1", ended=True, offline_ended=True, active=True, token_hashes=("hash",), live_tokens=1
     )
     connection, revocation = house.connection(), house.request("ada", revocation_id=rid)
-    token = LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
     kept = KeptToken(kept_id="kept_1", connection_id=CONNECTION, text="token", received_at_ms=now_ms, looks=0)
     application = Application(client_id="crm", client_secret_hash="", created_at_ms=now_ms, updated_at_ms=now_ms)
     return {
@@ -97,15 +96,13 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "connections.get": lambda: r.connections.get(CONNECTION),
         "connections.replace": lambda: r.connections.replace(connection),
         "connections.remove": lambda: r.connections.remove(connection),
-        "connections.count": r.connections.count,
-        "connections.page": lambda: r.connections.page(offset=0, limit=1),
+        "connections.page": lambda: r.connections.page(after=None, limit=1),
         "applications.add": lambda: r.applications.add(application),
         "applications.get": lambda: r.applications.get("crm"),
         "applications.get_many": lambda: r.applications.get_many(["crm"]),
         "applications.replace": lambda: r.applications.replace(application),
         "applications.remove": lambda: r.applications.remove("crm"),
-        "applications.count": r.applications.count,
-        "applications.page": lambda: r.applications.page(offset=0, limit=1),
+        "applications.page": lambda: r.applications.page(after=None, limit=1),
         "people.register": lambda: r.people.register(ADA, CONNECTION, [iss_sub(UPSTREAM, "ada")]),
         "people.resolve": lambda: r.people.resolve(CONNECTION, [iss_sub(UPSTREAM, "ada")]),
         "people.get": lambda: r.people.get(ADA),
@@ -122,9 +119,8 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "sessions.leave": lambda: house.leave("ses_1", "crm"),
         "sessions.live_tokens": lambda: r.sessions.live_tokens(ADA, ["ses_1"], now_ms=now_ms),
         "sessions.get": lambda: r.sessions.get("ses_1"),
-        "sessions.of_person": lambda: r.sessions.of_person(ADA, offset=0, limit=10),
+        "sessions.of_person": lambda: r.sessions.of_person(ADA, after=None, limit=10),
         "sessions.require_later_sign_in": lambda: r.sessions.require_later_sign_in(ADA, 4_000_000_000),
-        "sessions.count_of_person": lambda: r.sessions.count_of_person(ADA),
         "refresh_tokens.issue": lambda: r.refresh_tokens.issue("secret", TOKEN, sid="ada", now_ms=now_ms),
         "refresh_tokens.find_active": lambda: r.refresh_tokens.find_active("secret", now_ms=now_ms),
         "refresh_tokens.rotate": lambda: house.rotate("secret", successor="another"),
@@ -134,9 +130,11 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "replays.remember_unknown": lambda: r.replays.remember_unknown(
             CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
         ),
-        "replays.bind_logout": lambda: r.replays.bind_logout(CONNECTION, ISSUER, "jti", token=token),
+        "replays.bind_logout": lambda: r.replays.bind_logout(
+            CONNECTION, ISSUER, "jti", token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
+        ),
         "replays.remember_logout_of_nobody": lambda: r.replays.remember_logout_of_nobody(
-            CONNECTION, ISSUER, "jti", token=token
+            CONNECTION, ISSUER, "jti", token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
         ),
         "upstream.register": lambda: r.upstream.register(
             CONNECTION, iss=ISSUER, sub="ada", sid="1", user_id=ADA, keep_until_ms=now_ms + 60_000
@@ -155,7 +153,9 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "revocations.plan": lambda: _plan(house, rid),
         "revocations.close": lambda: r.revocations.close(rid),
         "revocations.get": lambda: r.revocations.get(rid),
-        "revocations.page": lambda: r.revocations.page(connection_id=None, user_id=None, state=None, offset=0, limit=1),
+        "revocations.page": lambda: r.revocations.page(
+            connection_id=None, user_id=None, state=None, after=None, limit=1
+        ),
         "revocations.forget_old": lambda: r.revocations.forget_old(now_ms=now_ms),
         "deliveries.of_revocation": lambda: r.deliveries.of_revocation(rid),
         "deliveries.claim": lambda: r.deliveries.claim(rid, now_ms=now_ms, lease_until_ms=now_ms + 1000),

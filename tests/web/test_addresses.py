@@ -48,7 +48,7 @@ async def test_a_wrong_method_is_405_and_allow_lists_all_that_are_right(api: Api
         "/oauth/global-token-revocation/connection/a%2Fb",
         "/.well-known/openid-configuration/",
         "/healthz/",
-        "/docs",
+        "/docs/",
         "/favicon.ico",
         "/%00",
         "/%ff%fe",

@@ -22,6 +22,7 @@ WITHOUT_REDIS = {
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/docs",
     "/.well-known/jwks.json",
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",

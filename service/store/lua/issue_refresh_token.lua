@@ -31,8 +31,8 @@ local ends = tonumber(given.family_expires_at_ms)
 local outlives = given.offline == '1' and ends > (entry.offline_until_ms or 0)
 if outlives then entry.offline_until_ms = ends end
 if outlives or until_ms > entry.until_ms then
-  entry.until_ms, entry.stamp = math.max(until_ms, entry.until_ms), tonumber(fields.stamp)
-  entry.begun_ms, entry.upstream_sid = begun_ms(fields), fields.upstream_sid
+  entry.until_ms = math.max(until_ms, entry.until_ms)
+  for name, value in pairs(beginning_of(fields)) do entry[name] = value end
   remember({unpack(KEYS, 9)}, ARGV[7], entry, now)
 end
 return 'issued'

@@ -9,7 +9,7 @@ if not session_is_active(person, fields, now) then return 'inactive' end
 local before = redis.call('HGET', clients, ARGV[2])
 if before and before ~= ARGV[4] then return before end
 local entry = cjson.decode(ARGV[5])
-entry.stamp, entry.begun_ms, entry.upstream_sid = tonumber(fields.stamp), begun_ms(fields), fields.upstream_sid
+for name, value in pairs(beginning_of(fields)) do entry[name] = value end
 redis.call('HSET', clients, ARGV[2], ARGV[4])
 redis.call('PEXPIREAT', clients, fields.keep_until_ms)
 remember({unpack(KEYS, 4)}, ARGV[3], entry, now)

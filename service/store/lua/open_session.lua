@@ -35,7 +35,8 @@ redis.call('ZREMRANGEBYSCORE', sessions, '-inf', '(' .. ARGV[1])
 redis.call('ZADD', sessions, keep_until, id)
 for _, each in ipairs(cjson.decode(ARGV[9])) do
   local entry = cjson.decode(each[4])
-  entry.stamp, entry.begun_ms, entry.upstream_sid = stamp, begun_ms(facts), facts.upstream_sid
+  for name, value in pairs(beginning_of(facts)) do entry[name] = value end
+  entry.stamp = stamp
   redis.call('HSET', clients, each[1], each[3])
   remember(participation, each[2], entry, now)
 end

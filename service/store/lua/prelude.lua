@@ -47,18 +47,27 @@ local function remember(keys, field, entry, now)
   end
 end
 
--- When a session, given as fields, began by the identity provider's clock, or else in which second it was reported.
-local function begun_ms(session)
-  if session.auth_time then return tonumber(session.auth_time) * 1000 end
+-- What a partial cut-off asks of a session, given as fields, and of what is remembered of its applications: its stamp, its
+-- upstream `sid`, when it began, and whether that is by the identity provider's clock (`dated`) or the second it was reported.
+local function beginning_of(session)
   local reported = tonumber(session.created_at_ms) or 0
-  return reported - reported % 1000
+  local authenticated = tonumber(session.auth_time or false)
+  return {
+    stamp = tonumber(session.stamp),
+    begun_ms = authenticated and authenticated * 1000 or reported - reported % 1000,
+    dated = authenticated ~= nil,
+    upstream_sid = session.upstream_sid,
+  }
 end
 
--- Whether a partial cut-off covers what has this stamp, began then and has this upstream `sid` (nil: none).
-local function covers(cut, stamp, begun, sid)
-  if stamp > cut.through or begun > cut.begun_by_ms then return false end
-  if not cut.sid then return true end
-  return sid == cut.sid or (cut.or_without_sid and not sid)
+-- Whether a partial cut-off covers it.
+local function covers(cut, it)
+  if it.stamp > cut.through then return false end
+  local named = cut.sid ~= nil and it.upstream_sid == cut.sid
+  -- What a message names by its own `sid` that has come at once is meant, however our clock stands to the identity provider's.
+  -- Only by that one's own clock, or when the message is late, can it be another session of that name, begun since.
+  if it.begun_ms > cut.begun_by_ms and (it.dated or not named or not cut.prompt) then return false end
+  return not cut.sid or named or (cut.or_without_sid and not it.upstream_sid)
 end
 
 -- The partial cut-offs of a person that nobody has tidied up after yet: {revocation_id = cut}.
@@ -73,8 +82,10 @@ end
 -- Only a message that says when it was sent is held against the time a session began as well.
 local function is_cut_off(person, session, stamp, offline)
   if stamp <= number_at(person, 'revoked_through') then return true end
+  local it = beginning_of(session)
+  it.stamp = stamp
   for _, cut in pairs(cuts_of(person)) do
-    if (cut.offline or not offline) and covers(cut, stamp, begun_ms(session), session.upstream_sid) then return true end
+    if (cut.offline or not offline) and covers(cut, it) then return true end
   end
   return false
 end

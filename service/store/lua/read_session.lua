@@ -15,7 +15,7 @@ if not fields.ended_at_ms and is_cut_off(person, fields, stamp, false) then
     at = tonumber(first[2]) or number_at(person, 'revoked_at_ms')
   end
   for _, cut in pairs(cuts_of(person)) do
-    if covers(cut, stamp, begun_ms(fields), fields.upstream_sid) then at = math.min(at, cut.at_ms) end
+    if covers(cut, beginning_of(fields)) then at = math.min(at, cut.at_ms) end
   end
   table.insert(flat, 'ended_at_ms')
   table.insert(flat, whole(math.min(at, tonumber(fields.expires_at_ms))))

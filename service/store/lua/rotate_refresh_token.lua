@@ -35,6 +35,12 @@ if rotated_at then
     return reused
   end
 end
+local parent = token.rotated_from and person_key .. ':token:' .. token.rotated_from
+if parent and not rotated_at and redis.call('HGET', parent, 'succeeded') == '1' then
+  -- Another successor of the same token has been spent: two holders, and one of them has found it.
+  end_family({unpack(KEYS, 1, 5)}, 'reuse', now)
+  return reused
+end
 if successor.stamp then return {'exists'} end
 
 local expires_at = tonumber(token.family_expires_at_ms)
@@ -48,7 +54,6 @@ redis.call('HSET', successor_key, 'refresh_token_id', ARGV[5], 'issued_at_ms', A
   'rotated_from', hash)
 redis.call('HSETNX', token_key, 'rotated_at_ms', ARGV[1])
 redis.call('HINCRBY', token_key, 'successors', 1)
-local parent = token.rotated_from and person_key .. ':token:' .. token.rotated_from
 if parent and redis.call('EXISTS', parent) == 1 then redis.call('HSET', parent, 'succeeded', '1') end
 
 -- Session and family list what may be honoured: a revocation has no more to go through than that, however often was rotated.

@@ -11,11 +11,10 @@ local function ended_by(session, offline)
   local noted = session.ended_by
   if offline then noted = session.offline_ended_by end
   if noted then return noted end
-  local stamp = tonumber(session.stamp)
   local first = redis.call('ZRANGEBYSCORE', cutoffs, session.stamp, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   local found, found_through = first[1], tonumber(first[2])
   for each, cut in pairs(cuts) do
-    if (cut.offline or not offline) and covers(cut, stamp, begun_ms(session), session.upstream_sid) then
+    if (cut.offline or not offline) and covers(cut, beginning_of(session)) then
       local earlier = not found or cut.through < found_through or (cut.through == found_through and each < found)
       if earlier then found, found_through = each, cut.through end
     end

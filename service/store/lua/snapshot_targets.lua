@@ -15,7 +15,7 @@ local function meant(entry)
   if through then return entry.stamp <= through end
   -- Told before, and left on the list for the sake of an offline token that this one does not end.
   if entry.offline_only and not cut.offline then return nil end
-  return covers(cut, entry.stamp, entry.begun_ms or 0, entry.upstream_sid)
+  return covers(cut, entry)
 end
 
 local targets, others = {}, {}
