@@ -14,6 +14,7 @@ from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation, SessionsBegunBy, State
 from service.store.covered import Covered, Told
 from service.store.deliveries import Deliveries, Settlement
+from service.store.people import is_prompt
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
 
@@ -124,6 +125,7 @@ def _told(entry: Entry) -> Told:
         sid=entry.after.sid,
         session_id=entry.revocation.session_id,
         partly=scope if isinstance(scope, SessionsBegunBy) else None,
+        prompt=isinstance(scope, SessionsBegunBy) and is_prompt(scope, entry.revocation.accepted_at_ms),
     )
 
 

@@ -52,6 +52,8 @@ class Told:
     """The one session that was meant; None: all of them up to the revocation."""
     partly: SessionsBegunBy | None = None
     """What was meant, where that was not all up to the revocation."""
+    prompt: bool = False
+    """Whether the message that asked for that had come at once (`PROMPT_MS`)."""
 
 
 class Covered:
@@ -165,9 +167,9 @@ class Covered:
 
         What a newer sign-in has added since stays.
         """
-        groups: dict[tuple[str, str, str | None, SessionsBegunBy | None], list[Told]] = defaultdict(list)
+        groups: dict[tuple[str, str, str | None, SessionsBegunBy | None, bool], list[Told]] = defaultdict(list)
         for each in told:
-            groups[each.user_id, each.revocation_id, each.session_id, each.partly].append(each)
+            groups[each.user_id, each.revocation_id, each.session_id, each.partly, each.prompt].append(each)
         await self._record.pipeline(
             [
                 Script(
@@ -177,20 +179,21 @@ class Covered:
                         revocation_id,
                         session_id or "",
                         json.dumps([[each.client_id, each.sub, each.sid or ""] for each in group]),
-                        _cut(partly),
+                        _cut(partly, prompt=prompt),
                         now_ms,
                     ],
                 )
-                for (user_id, revocation_id, session_id, partly), group in groups.items()
+                for (user_id, revocation_id, session_id, partly, prompt), group in groups.items()
             ]
         )
 
 
-def _cut(scope: SessionsBegunBy | None) -> str:
+def _cut(scope: SessionsBegunBy | None, *, prompt: bool) -> str:
     """A partial cut-off as the scripts know it, but for the stamp it reaches through."""
     if scope is None:
         return ""
     cut = {"begun_by_ms": scope.begun_by_ms, "sid": scope.upstream_sid, "or_without_sid": scope.or_without_sid}
     return json.dumps(
-        {name: value for name, value in cut.items() if value is not None} | {"offline": scope.offline_too}
+        {name: value for name, value in cut.items() if value is not None}
+        | {"offline": scope.offline_too, "prompt": prompt}
     )

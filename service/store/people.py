@@ -136,7 +136,7 @@ class People:
         arguments: list[str | int] = [
             *(revocation_id, now_ms, moment, _flag(late), now_ms - self._receipt_ms),
             *(scope.begun_by_ms, scope.upstream_sid or "", _flag(scope.or_without_sid), _flag(scope.offline_too)),
-            *(now_ms - SIGN_IN_MS, _flag(accepted_at_ms - scope.begun_by_ms <= PROMPT_MS)),
+            *(now_ms - SIGN_IN_MS, _flag(is_prompt(scope, accepted_at_ms))),
         ]
         for chunk in chunks(user_ids):
             await self._record.pipeline(
@@ -165,6 +165,11 @@ class People:
             [keyspace.person(user_id), keyspace.person_revocations(user_id), keyspace.session(user_id, session_id)],
             [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
         )
+
+
+def is_prompt(scope: SessionsBegunBy, accepted_at_ms: int) -> bool:
+    """Whether the message that asks for this had come at once when it was accepted."""
+    return accepted_at_ms - scope.begun_by_ms <= PROMPT_MS
 
 
 def participation_keys(user_id: str) -> tuple[str, str, str]:

@@ -116,4 +116,6 @@ async def test_a_sign_in_whose_time_nobody_told_counts_from_the_second_it_is_rep
 ) -> None:
     now_s = api.clock.now_s
     race = Race(api=api, idp=idp, subject=subject, sid=sid, known=known, sent_s=now_s - 1, auth_time=None)
-    assert set(await race.outcomes()) == {True}
+    # Named by its own `sid` in a message that has come at once, it is ended by whatever order has it there before.
+    by_its_sid = subject != "sub" and sid is not None
+    assert set(await race.outcomes()) == ({True, False} if by_its_sid else {True})
