@@ -50,6 +50,18 @@ async def test_section_2_1_the_caller_must_authenticate(api: Api) -> None:
     assert answer.headers["www-authenticate"].startswith("Bearer ")
 
 
+async def test_section_2_1_it_may_do_so_in_the_form(api: Api, idp: IdentityProvider) -> None:
+    made = await session(api, idp)
+    token = await api.refresh_token(made, "shop")
+    credential = {"client_id": "shop", "client_secret": api.secrets["shop"]}
+    assert (await api.introspect(token, by=NOBODY, **credential)).json()["active"] is True
+    asked = await api.introspect(made["session_id"], by=NOBODY, token_type_hint="session", **credential)
+    assert asked.json()["sid"] == "sid-at-shop"
+    others = {"client_id": "wiki", "client_secret": api.secrets["wiki"]}
+    assert (await api.introspect(token, by=NOBODY, **others)).content == INACTIVE
+    refused(await api.introspect(token, by=NOBODY, client_id="shop", client_secret="x"), 401, "invalid_client")
+
+
 async def test_section_2_1_the_request_is_a_post_of_a_form(api: Api) -> None:
     refused(await api.get("/oauth/introspect?token=a"), 405, "method_not_allowed")
     refused(await api.post("/oauth/introspect", {"token": "a"}), 415, "invalid_request")
@@ -155,6 +167,31 @@ async def test_section_2_2_what_was_revoked_is_inactive_at_once(api: Api, idp: I
         assert (await api.introspect(token, **by)).content == INACTIVE
         asked = await api.introspect(made["session_id"], token_type_hint="session", **by)
         assert asked.content == INACTIVE
+
+
+async def test_section_2_2_a_rotated_token_is_inactive_and_its_successor_is_described(
+    api: Api, idp: IdentityProvider
+) -> None:
+    made = await session(api, idp)
+    token = await api.refresh_token(made, "shop", offline=True, expires_in=600, idle_expires_in=60, scope="openid")
+    api.clock.advance(30)
+    body = {"refresh_token": token, "client_id": "shop"}
+    rotated = (await api.post("/api/v2/refresh-tokens/rotate", body)).json()
+    assert (await api.introspect(token)).content == INACTIVE
+    assert (await api.introspect(rotated["refresh_token"], by=api.by("shop"))).json() == {
+        "active": True,
+        "token_type": "refresh_token",
+        "iss": PUBLIC_URL,
+        "client_id": "shop",
+        "sub": "ada-at-shop",
+        "scope": "openid",
+        "iat": api.clock.now_s,
+        "exp": api.clock.now_s + 60,
+        "jti": rotated["refresh_token_id"],
+        "session_id": made["session_id"],
+    }
+    await api.post("/api/v2/refresh-tokens/rotate", body)
+    assert (await api.introspect(rotated["refresh_token"])).content == INACTIVE
 
 
 async def test_section_2_2_another_clients_token_is_inactive_to_an_application(api: Api, idp: IdentityProvider) -> None:

@@ -1,5 +1,5 @@
-"""Sign-ins, departures, tokens, revocations, deletions, crashes, clocks that jump and workers that come late, in any order:
-what is honoured is what a model says that knows only the order of events, and what a dry run foretells comes true."""
+"""Sign-ins, departures, tokens, rotations, revocations, deletions, crashes, clocks that jump and workers that come late, in any
+order: what is honoured is what a model says that knows only the order of events, and what a dry run foretells comes true."""
 
 import asyncio
 import itertools
@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from service.accept import cut_off
 from service.admin.dry_run import foretell
+from service.domain.refresh_token import RefreshToken
 from service.domain.revocation import (
     Everything,
+    Initiator,
     OneSession,
     Revocation,
     RevocationRequest,
@@ -24,8 +26,11 @@ from service.domain.revocation import (
     SessionsBegunBy,
 )
 from service.embedded_redis import EmbeddedRedis
-from service.errors import InvalidRequest, NotFound, ReauthenticationRequired
+from service.errors import InvalidGrant, InvalidRequest, NotFound, ReauthenticationRequired
+from service.store.families import BY_ITS_CLIENT
 from service.store.people import LATE_MARGIN_MS, PROMPT_MS
+from service.store.refresh_tokens import Reused
+from tests.store.family_model import ModelFamily, ModelPlace
 from tests.support.contents import contents
 from tests.support.house import House, open_house
 from tests.support.redis_server import empty
@@ -36,13 +41,17 @@ T = TypeVar("T")
 
 Kind = Literal[
     *("sign in", "join", "leave", "issue", "revoke", "logout", "crash", "cut off and crash", "delete"),
-    *("repeat", "work off", "chore", "clock"),
+    *("repeat", "work off", "chore", "clock", "rotate", "rotate and crash", "give back", "delete token"),
 ]
 
 # What comes more often is listed more often: things should meet, and not happen beside each other.
 KINDS: Sequence[Kind] = (
     *["sign in"] * 6,
     *["issue"] * 9,
+    *["rotate"] * 10,
+    *["rotate and crash"] * 2,
+    "give back",
+    "delete token",
     "join",
     "leave",
     "revoke",
@@ -61,6 +70,8 @@ LIFETIMES_S = (3600, 3600, 60, 1)
 AUTHENTICATED = (None, "before", "at", "after")
 UPSTREAM_SIDS = (None, "up-1", "up-2")
 CLOCK_S = (0.001, 0.5, 1, 30, 59.999, 3600, -0.001, -1, -120)
+IDLE_S = (None, None, 30, 3600)
+GRACE_S = (0, 0, 10)
 CHORES = ("sweep", "tidy", "forget scripts")
 
 
@@ -69,7 +80,7 @@ class Step:
     """Something that happens. `sent`: when a logout was, seen from the newest sign-in.
 
     `apt`: it is done to something that is alive, if there is anything, and by an application that takes part in it; most
-    things would else be refused. `which` picks among the sessions or revocations there are, the newest being 0."""
+    things would else be refused. `which` picks among the sessions, tokens or revocations there are, the newest being 0."""
 
     kind: Kind
     who: str = "ada"
@@ -82,6 +93,8 @@ class Step:
     apt: bool = True
     which: int = 0
     seconds: float = 0.0
+    idle_s: int | None = None
+    grace_s: int = 0
     chore: str = "sweep"
 
 
@@ -98,6 +111,8 @@ steps = st.builds(
     apt=st.sampled_from((True, True, True, False)),
     which=st.integers(min_value=0, max_value=3),
     seconds=st.sampled_from(CLOCK_S),
+    idle_s=st.sampled_from(IDLE_S),
+    grace_s=st.sampled_from(GRACE_S),
     chore=st.sampled_from(CHORES),
 )
 
@@ -141,20 +156,26 @@ class ModelSession:
 
 @dataclass(eq=False)
 class ModelToken:
-    """A refresh token of a session. `left`: its application has left the session. `ended_alive`: it was honoured until its
-    session was revoked or deleted."""
+    """A refresh token of a session, and its place in its family. `ended_alive`: it was honoured until a revocation ended it."""
 
     secret: str
     session: ModelSession
     client: str
     expires_at_ms: int
     offline: bool
-    left: bool = False
+    place: ModelPlace
     ended_alive: bool = False
 
     def honoured(self, now_ms: int) -> bool:
-        if self.left or now_ms >= self.expires_at_ms:
-            return False
+        return not self.place.dead and now_ms < self.expires_at_ms and self._hangs_on(now_ms)
+
+    def could_live(self, now_ms: int) -> bool:
+        """Whether it is honoured, or would be had it not been spent."""
+        spent = self.place.spent_at_ms is not None
+        expires_at_ms = self.place.family.expires_at_ms if spent else self.expires_at_ms
+        return now_ms < expires_at_ms and self._hangs_on(now_ms)
+
+    def _hangs_on(self, now_ms: int) -> bool:
         return not self.session.offline_ended if self.offline else self.session.honoured(now_ms)
 
 
@@ -171,6 +192,7 @@ class ModelRevocation:
     late: bool = False
     again: "ModelRevocation | None" = None
     owed: set[str] = field(default_factory=set)
+    family: ModelFamily | None = None
 
 
 class Story:
@@ -211,6 +233,9 @@ class Story:
                 session = among[-1 - step.which % len(among)]
                 doing = {"join": self.join, "leave": self.leave, "issue": self.issue, "delete": self.delete}
                 doing[step.kind](session, step)
+            case "rotate" | "rotate and crash" | "give back" | "delete token" if self.all_tokens:
+                handling = {"give back": self.give_back, "delete token": self.delete_token}
+                handling.get(step.kind, self.rotate)(self._token(step), step)
             case "revoke":
                 self._accept(self._new(self._whose(step)))
             case "logout":
@@ -282,12 +307,14 @@ class Story:
             session.clients.remove(step.client)
         for token in self.all_tokens:
             if token.session is session and token.client == step.client:
-                token.left = True
+                token.place.family.ended = True
 
     def issue(self, session: ModelSession, step: Step) -> None:
         secret = f"a-token-minted-elsewhere-{next(self.numbers)}"
         client = min(session.clients) if step.apt and session.clients else step.client
-        issuing = self.house.issue(session.session_id, client, offline=step.flag, lasts_s=step.lasts_s, secret=secret)
+        issuing = self.house.issue(
+            session.session_id, client, offline=step.flag, lasts_s=step.lasts_s, idle_s=step.idle_s, secret=secret
+        )
         if not session.honoured(self.now_ms):
             with pytest.raises(NotFound):
                 self.run(issuing)
@@ -296,8 +323,74 @@ class Story:
                 self.run(issuing)
         else:
             self.run(issuing)
-            expires_at_ms = self.now_ms + step.lasts_s * 1000
-            self.all_tokens.append(ModelToken(secret, session, client, expires_at_ms, step.flag))
+            idle_ms = None if step.idle_s is None else step.idle_s * 1000
+            family = ModelFamily(self.now_ms + step.lasts_s * 1000, idle_ms)
+            expires_at_ms = family.expiry(self.now_ms)
+            self.all_tokens.append(ModelToken(secret, session, client, expires_at_ms, step.flag, ModelPlace(family)))
+
+    def _token(self, step: Step) -> ModelToken:
+        """The one that is meant: where that is apt, of those whose family may live."""
+        now_ms = self.now_ms
+        alive = [each for each in self.all_tokens if not each.place.family.ended and each.could_live(now_ms)]
+        among = (step.apt and alive) or self.all_tokens
+        return among[-1 - step.which % len(among)]
+
+    def rotate(self, token: ModelToken, step: Step) -> None:
+        """A client spends a token, for the first time or not; a crash comes right after a reuse, before it is recorded."""
+        place, family, now_ms = token.place, token.place.family, self.now_ms
+        lived = [each for each in self.all_tokens if each.place.family is family and each.honoured(now_ms)]
+        outcome = place.rotate(could_live=token.could_live(now_ms), now_ms=now_ms, grace_ms=step.grace_s * 1000)
+        secret = f"a-successor-minted-elsewhere-{next(self.numbers)}"
+        rotating = self.house.rotate(token.secret, token.client, grace_s=step.grace_s, successor=secret)
+        if outcome == "invalid":
+            with pytest.raises(InvalidGrant):
+                self.run(rotating)
+        elif outcome == "rotated":
+            assert isinstance(self.run(rotating), RefreshToken)
+            self.all_tokens.append(
+                replace(token, secret=secret, expires_at_ms=family.expiry(now_ms), place=ModelPlace(family, place))
+            )
+        else:
+            assert isinstance(self.run(rotating), Reused)
+            self.what_is_honoured_is_what_the_model_says()
+            for each in lived:
+                each.ended_alive = True
+            if self.orderly or step.kind != "rotate and crash":
+                self._accept(self._new_end(token, family, "refresh_token_reuse"))
+                family.recorded = True
+
+    def give_back(self, token: ModelToken, _step: Step) -> None:
+        """Its client has no use for it any more (RFC 7009): nobody counts that."""
+        found = self._found(token)
+        if found is not None:
+            ending = self.house.resources.people.families.end(
+                found.user_id,
+                found.session_id,
+                found.family_id,
+                BY_ITS_CLIENT,
+                now_ms=self.now_ms,
+                accepted_at_ms=self.now_ms,
+            )
+            self.run(ending)
+            token.place.family.ended = True
+
+    def delete_token(self, token: ModelToken, _step: Step) -> None:
+        if self._found(token) is not None:
+            self._accept(self._new_end(token, token.place.family, "refresh_token_delete"))
+
+    def _found(self, token: ModelToken) -> RefreshToken | None:
+        found = self.run(self.house.resources.refresh_tokens.find(token.secret))
+        # What is deleted is what is dead.
+        assert found is not None or not token.honoured(self.now_ms)
+        return found
+
+    def _new_end(self, token: ModelToken, family: ModelFamily, initiator: Initiator) -> ModelRevocation:
+        request = self.run(self.house.end_of_family(token.secret, initiator=initiator))
+        if initiator == "refresh_token_delete":
+            request = replace(request, revocation_id=f"rev_{next(self.numbers)}")
+        revocation = ModelRevocation(request, (), self.now_ms, family=family)
+        self.all_revocations.append(revocation)
+        return revocation
 
     def delete(self, session: ModelSession, _step: Step) -> None:
         self._accept(self._new((session.name,), OneSession(session_id=session.session_id)))
@@ -423,6 +516,8 @@ class Story:
         if revocation.in_force:
             return
         revocation.in_force = True
+        if revocation.family is not None:
+            self._end_family(revocation.family)
         scope, through_ms = revocation.request.scope, self.now_ms if late_through is None else late_through
         for name in () if isinstance(scope, OneSession) else revocation.names:
             person = self.people[name]
@@ -454,6 +549,12 @@ class Story:
         prompt = revocation.accepted_at_ms - scope.begun_by_ms <= PROMPT_MS
         by_name = scope.upstream_sid is not None and scope.upstream_sid == session.upstream_sid
         return named and (session.begun_ms <= scope.begun_by_ms or (by_name and prompt and not session.dated))
+
+    def _end_family(self, family: ModelFamily) -> None:
+        for token in self.all_tokens:
+            if token.place.family is family and token.honoured(self.now_ms):
+                token.ended_alive = True
+        family.ended = True
 
     def _end(self, session: ModelSession, *, offline_too: bool) -> None:
         for token in self.all_tokens:

@@ -286,6 +286,22 @@ async def test_the_window_closes_when_a_successor_is_spent(house: House) -> None
     assert [await house.token_honoured(each) for each in (one, other, last)] == [False] * 3
 
 
+async def test_two_successors_of_one_token_that_are_both_spent_are_a_reuse_until_that_is_recorded(house: House) -> None:
+    token = await issued(house)
+    one = await house.rotated(token)
+    other = await house.rotated(token, grace_s=60)
+    last = await house.rotated(one)
+    family_id = (await facts(house, token)).family_id
+
+    await reused(house, other)
+    await reused(house, other)  # the same call after a lost reply, or whoever found it once more
+
+    assert not any([await house.token_honoured(each) for each in (token, one, other, last)])
+    rid = await house.revoke_family(token, initiator="refresh_token_reuse")
+    await refused(house, other)
+    assert await house.resources.people.families.tokens_ended(ADA, family_id, rid) == 2
+
+
 async def test_a_token_has_a_handful_of_successors_and_no_more(house: House) -> None:
     token = await issued(house)
     successors = [await house.rotated(token, grace_s=60) for _ in range(5)]

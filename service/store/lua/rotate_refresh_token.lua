@@ -37,8 +37,12 @@ if rotated_at then
 end
 local parent = token.rotated_from and person_key .. ':token:' .. token.rotated_from
 if parent and not rotated_at and redis.call('HGET', parent, 'succeeded') == '1' then
-  -- Another successor of the same token has been spent: two holders, and one of them has found it.
+  -- Another successor of the same token has been spent: two holders, and one of them has found it. This one counts as spent
+  -- too, so that it is recognised until somebody has recorded the reuse.
+  redis.call('HSET', token_key, 'rotated_at_ms', ARGV[1])
+  for _, set in ipairs({session_tokens, family_tokens}) do redis.call('SREM', set, hash) end
   end_family({unpack(KEYS, 1, 5)}, 'reuse', now)
+  redis.call('HINCRBY', family, 'live_tokens', 1)
   return reused
 end
 if successor.stamp then return {'exists'} end
