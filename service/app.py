@@ -31,6 +31,7 @@ from service.web.bodies import MAX_BODY_BYTES
 from service.web.openapi import build_openapi
 from service.web.operation import Operation, build_routes, larger_bodies
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
+from service.web.published_answers import DOCUMENT, PAGE
 from service.web.requests import Correlation, SizeLimits
 from service.web.state import Request, State, resources_of
 
@@ -69,6 +70,8 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="This API, as an OpenAPI document",
         tag="Published",
         access="anyone",
+        answers={200: DOCUMENT},
+        cache_control=published.PUBLIC_CACHE["Cache-Control"],
     ),
     Operation(
         method="GET",
@@ -77,6 +80,9 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="This API, to read",
         tag="Published",
         access="anyone",
+        answers={200: PAGE},
+        cache_control=published.PUBLIC_CACHE["Cache-Control"],
+        headers={"Content-Security-Policy": "Nothing but the page's own style."},
     ),
 )
 """Everything that is served."""

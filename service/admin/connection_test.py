@@ -1,22 +1,23 @@
 """The management API's test of a connection: what stands between it and a person signed out, asked of the provider now."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from service.domain.clock import Clock
 from service.domain.connection import Connection
 from service.errors import InvalidRequest
-from service.outbound import Outbound
+from service.outbound import Fetched, Outbound
 from service.settings import Settings
 from service.store.health import Finding, Level
 from service.verify.connection_health import look_at_certificates, look_at_keys
 from service.verify.issuer_keys import IssuerKeys
 from service.verify.provider_metadata import OtherIssuer, fetch_provider_metadata
 from service.web.access import require_administrator
+from service.web.answers import Answer
 from service.web.found import find_connection
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
@@ -29,14 +30,23 @@ CLOSE_S: Final = 5
 SKEW_S: Final = 60
 """How far they may differ before what the provider signs is refused as too old or not yet valid, in seconds."""
 
+MAX_AGE_DIGITS: Final = 9
+"""Longest `Age` that is read, in digits: thirty years."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+
+class Check(Answer):
     """One line of the checklist."""
 
     check: str
     level: Level
     detail: str
+
+
+class Checklist(Answer):
+    """What was looked at."""
+
+    ok: bool = Field(description="Whether nothing on it has failed.")
+    checks: list[Check]
 
 
 class _Comparing:
@@ -57,7 +67,7 @@ class _Comparing:
         """Likewise."""
         found = await self._outbound.fetch_json(url, max_bytes=max_bytes)
         self.fetched = True
-        told_s = _seconds(found.date)
+        told_s = _seconds(found)
         if told_s is not None:
             self.ahead_s = told_s - self._clock.now_ms() // 1000
         return found.document
@@ -160,9 +170,12 @@ def _describe(checks: list[Check]) -> dict[str, Any]:
     return {"ok": all(each.level != "fail" for each in checks), "checks": listed}
 
 
-def _seconds(date: str | None) -> int | None:
+def _seconds(found: Fetched) -> int | None:
+    """What time it is there: when the answer was written, and how long a cache has kept it since."""
+    age = (found.age or "").strip()
+    kept_s = int(age) if age.isascii() and age.isdigit() and len(age) <= MAX_AGE_DIGITS else 0
     try:
-        return None if date is None else int(parsedate_to_datetime(date).timestamp())
+        return None if found.date is None else int(parsedate_to_datetime(found.date).timestamp()) + kept_s
     except (ValueError, OverflowError):
         return None
 
@@ -179,5 +192,6 @@ OPERATIONS = (
             200: "A checklist, also when something on it fails: then `ok` is false.",
             404: "There is no such connection.",
         },
+        answers={200: Checklist},
     ),
 )

@@ -130,7 +130,11 @@ OPERATIONS = (
             "limit": "Items in a page, 1 to 100; 50 by default.",
             "cursor": "`next_cursor` of the page before.",
         },
-        responses={200: "A page of receipts, the newest first.", 400: "A parameter is wrong."},
+        responses={
+            200: "A page of receipts, the newest first.",
+            400: "A parameter is wrong.",
+            404: "There is no such connection.",
+        },
         schemas={"state": {"type": "string", "enum": list(STATES)}},
         answers={200: answers.page_of(answers.ReceiptHead)},
     ),

@@ -64,6 +64,8 @@ class Fetched:
     document: dict[str, Any] | list[Any]
     date: str | None
     """The header of that name (RFC 9110 section 6.6.1), unread; it is a stranger's text."""
+    age: str | None
+    """Likewise (RFC 9111 section 5.1): the seconds a cache has kept it since."""
 
 
 class Outbound:
@@ -108,13 +110,13 @@ class Outbound:
                 if response.headers.get("content-encoding", "identity").lower() != "identity":
                     # We asked for none. A kilobyte can unpack to a gigabyte, so it is not tried.
                     raise OutboundError("not_json")
-                date = response.headers.get("date")
+                date, age = response.headers.get("date"), response.headers.get("age")
                 body = await _read(response, max_bytes)
         except CALL_FAILURES as error:
             raise OutboundError(reason_of(error)) from None
         if body is None:
             raise OutboundError("too_large")
-        return Fetched(document=_parse(body), date=date)
+        return Fetched(document=_parse(body), date=date, age=age)
 
     async def post_form(self, url: str, form: Mapping[str, str]) -> Reply:
         """POST `form`; whatever status comes back is the answer. A redirect is a status too: it is never followed.

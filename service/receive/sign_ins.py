@@ -269,7 +269,11 @@ OPERATIONS = (
         summary="End a session",
         tag="Sessions",
         access="administrator or application",
-        responses={202: "Ended; `revocation_id` names the receipt.", 404: "There is no such session."},
+        responses={
+            202: "Ended; `revocation_id` names the receipt.",
+            403: "An application may end a session that is its own alone.",
+            404: "There is no such session.",
+        },
         answers={202: answers.RevocationAccepted},
     ),
 )

@@ -36,6 +36,7 @@ def curl(operation: Operation) -> str:
     lines = [f'curl -s {_method(operation)}"$LOGOUTD{path}"']
     if credential := CREDENTIALS[operation.access]:
         lines.append(f'-H "Authorization: {credential}"')
+    lines += [f'-H "{each}: ${each.upper().replace("-", "_")}"' for each in operation.required_headers]
     return " \\\n  ".join([*lines, *_body(operation)])
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -101,6 +102,21 @@ async def test_a_clock_that_is_off_is_told(api: Api, idp: IdentityProvider, behi
     [(found, detail)] = (await checklist(api, connection))["clock"]
     assert found == level
     assert behind_s == 0 or ("ahead of ours" if behind_s > 0 else "behind ours") in detail
+
+
+@pytest.mark.parametrize(
+    ("age", "level"),
+    [("3600", "ok"), (" 3600 ", "ok"), ("0", "fail"), ("-1", "fail"), ("soon", "fail"), ("9" * 40, "fail")],
+)
+async def test_what_a_cache_has_kept_for_a_while_is_no_clock_that_is_off(
+    api: Api, idp: IdentityProvider, age: str, level: str
+) -> None:
+    """RFC 9111 section 5.1: `Date` stays that of the origin, and `Age` says how long ago that was."""
+    connection = await api.connection(idp, "shop")
+    set_clock(api)
+    idp.headers |= {"Date": formatdate(api.clock.now_s - 3600, usegmt=True), "Age": age}
+    [(found, _)] = (await checklist(api, connection))["clock"]
+    assert found == level
 
 
 async def test_pinned_certificates_are_told_by_when_they_end(api: Api, idp: IdentityProvider) -> None:

@@ -28,6 +28,7 @@ from service.keys.generate import generate_signing_keys
 from service.resources import Resources
 from service.settings import Settings
 from tests.support.clock import HandClock
+from tests.support.documented import hold_as_documented
 from tests.support.identity_provider import CLIENT_ID, NOTHING, IdentityProvider
 
 PUBLIC_URL: Final = "https://logout.example.com"
@@ -255,7 +256,8 @@ async def serving(
             await app({**scope, "state": dict(held)}, receive, send)
 
         transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=raise_faults)
-        async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as http:
+        hooks = {"response": [hold_as_documented]}
+        async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL, event_hooks=hooks) as http:
             yield Api(app=with_state, http=http, resources=held["resources"], clock=clock)
 
 

@@ -42,6 +42,8 @@ class IdentityProvider:
         self.discovery_overrides: dict[str, object] = {}
         self.bodies: dict[Document, bytes] = {}
         """Answers to give to the letter."""
+        self.headers: dict[str, str] = {}
+        """Headers of every document, over the ordinary."""
         self.broken: set[Document] = set()
         """Documents answered with status 500."""
         self.fetches: Counter[Document] = Counter()
@@ -268,7 +270,7 @@ class IdentityProvider:
         if name in self.broken:
             return web.json_response({"error": "server_error"}, status=500)
         body = self.bodies.get(name, json.dumps(content).encode())
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=body, content_type="application/json", headers=self.headers)
 
 
 __all__ = ["REMOVED", "IdentityProvider"]
