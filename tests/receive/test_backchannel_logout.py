@@ -12,7 +12,7 @@ from service.receive.backchannel_logout import FIRST_LOOK_MS
 from service.store import kept_tokens, keyspace, people
 from service.verify.issuer_keys import RETRY_AFTER_S
 from tests.support import tokens
-from tests.support.asgi import SUBJECT, Api, refused
+from tests.support.asgi import SUBJECT, Api, refused, serving
 from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
@@ -261,6 +261,24 @@ async def test_wherever_redis_goes_away_while_a_token_is_kept_it_is_503_all_the_
         says_503(await ada.api.backchannel_logout(text))
         assert len(await ada.kept()) == 1
     assert at > 2
+
+
+# Once.
+
+
+async def test_the_same_token_at_two_pods_at_once_is_one_logout(
+    ada: Ada, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    await ada.sign_in()
+    texts = [ada.token(claims={"jti": "one"}), ada.token(claims={"jti": "one", "signed": "anew"})] * 5
+    async with serving(redis_url, tmp_path_factory.mktemp("pod"), clock=ada.api.clock) as other:
+        doors = [ada.api, other] * 5
+        answers = await asyncio.gather(
+            *(door.backchannel_logout(text) for door, text in zip(doors, texts, strict=True))
+        )
+    assert {each.status_code for each in answers} == {200}
+    assert len((await ada.api.get("/api/v2/revocations")).json()["items"]) == 1
+    assert not await ada.is_signed_in()
 
 
 # Who is meant.

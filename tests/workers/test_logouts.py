@@ -140,6 +140,18 @@ async def test_who_was_told_is_not_told_again(house: House) -> None:
     assert len(app.requests) == 2
 
 
+async def test_a_session_named_by_an_identity_provider_whose_clock_is_behind_is_told_of_once(house: House) -> None:
+    """Nobody told when it began: by our clock that was after the message was sent."""
+    async with stranger(answer()) as app:
+        await applications(house, app, "crm")
+        session = await house.sign_in("ada", "crm", upstream_sid="up-1")
+        house.clock.advance(5)
+        rid = await house.revoke("ada", scope=logout(house, "up-1", ago_s=30))
+        assert await told_by(house, rid) == {("crm", "crm|ada", f"crm|{session}")}
+        assert await counted(house, rid) == (1, 0)
+        assert await told_by(house, await house.revoke("ada")) == set()
+
+
 async def test_what_an_application_comes_to_hold_while_it_is_told_it_is_told_of_later(house: House) -> None:
     """It joins a session that is not covered, by the same `sub`, between the plan and the answer."""
     answering = asyncio.Event()
