@@ -14,15 +14,21 @@ from tests.support import tokens
 from tests.support.clock import HandClock
 from tests.support.identity_provider import IdentityProvider
 from tests.support.logout_door import LogoutDoor, is_accepted, is_refused
-from tests.support.logout_service import clock, door, idp, parties, server, story
 from tests.support.logout_token_door import decryption_key, encrypted, private_jwk
+from tests.support.lone_service import clock, idp, parties, server, story
 from tests.support.story import Story, by_iss_sub
 from tests.support.tokens import REMOVED
 
-__all__ = ["clock", "door", "idp", "parties", "server", "story"]
+__all__ = ["clock", "idp", "parties", "server", "story"]
 
 MAX_BODY_BYTES = 65_536
 """Largest body that is read, in bytes."""
+
+
+@pytest.fixture
+def door(story: Story, clock: HandClock) -> LogoutDoor:
+    """A door, with somebody behind it."""
+    return LogoutDoor.open(story, clock)
 
 
 def suite_token(door: LogoutDoor, *, alg: str = "RS256", **claims: Any) -> str:

@@ -11,15 +11,21 @@ from service.embedded_redis import EmbeddedRedis
 from tests.support.authorization_server import Session
 from tests.support.clock import HandClock
 from tests.support.logout_door import UPSTREAM_SID, LogoutDoor, is_accepted, is_refused
-from tests.support.logout_service import clock, door, idp, parties, server, story
+from tests.support.lone_service import clock, idp, parties, server, story
 from tests.support.redis_server import connect
 from tests.support.story import Story, by_iss_sub
 from tests.support.tokens import REMOVED
 
-__all__ = ["clock", "door", "idp", "parties", "server", "story"]
+__all__ = ["clock", "idp", "parties", "server", "story"]
 
 Subject = tuple[str | None, str | None]
 """`sub` and `sid` of a logout."""
+
+
+@pytest.fixture
+def door(story: Story, clock: HandClock) -> LogoutDoor:
+    """A door, with somebody behind it."""
+    return LogoutDoor.open(story, clock)
 
 
 class Household:

@@ -6,7 +6,6 @@ subject. The service stands here without a worker, and every refusal is checked 
 """
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -19,54 +18,18 @@ from service.domain.subject import parse_identifier
 from service.embedded_redis import EmbeddedRedis
 from service.store import keyspace
 from tests.support import tokens
-from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
-from tests.support.http_service import http_service
 from tests.support.identity_provider import IdentityProvider
-from tests.support.redis_server import connect, empty
-from tests.support.relying_party import RelyingParties
+from tests.support.lone_service import clock, idp, parties, server, story
+from tests.support.redis_server import connect
 from tests.support.revocation_door import RevocationDoor, is_refusal
 from tests.support.story import Story, by_aliases, by_email, by_iss_sub, by_opaque, by_phone_number
 from tests.support.tokens import REMOVED
 
+__all__ = ["clock", "idp", "parties", "server", "story"]
+
 MAX_BODY_BYTES = 65_536
 """Largest body that is read, in bytes."""
-
-
-@pytest.fixture(scope="module")
-def clock() -> HandClock:
-    """The service's clock."""
-    return HandClock()
-
-
-@pytest.fixture(scope="module")
-def server(
-    redis_server: EmbeddedRedis, clock: HandClock, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AuthorizationServer]:
-    """The service, without a worker: what the doors promise, they keep alone."""
-    empty(redis_server)
-    with http_service(redis_server.url, tmp_path_factory.mktemp("service"), clock=clock) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def idp() -> Iterator[IdentityProvider]:
-    """An identity provider; a test that breaks it has one of its own."""
-    with IdentityProvider.in_thread() as provider:
-        yield provider
-
-
-@pytest.fixture(scope="module")
-def parties() -> Iterator[RelyingParties]:
-    """Where applications are opened."""
-    with RelyingParties.running() as opened:
-        yield opened
-
-
-@pytest.fixture
-def story(server: AuthorizationServer, idp: IdentityProvider, parties: RelyingParties) -> Story:
-    """Names of one test's own."""
-    return Story(server=server, idp=idp, parties=parties)
 
 
 @pytest.fixture

@@ -13,19 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
-from service.embedded_redis import EmbeddedRedis
 from service.verify.certificates import read_certificate
 from tests.support import tokens
-from tests.support.authorization_server import AuthorizationServer
 from tests.support.certificates import signing_certificate
 from tests.support.clock import HandClock
-from tests.support.http_service import http_service
 from tests.support.identity_provider import NOTHING, IdentityProvider
-from tests.support.redis_server import empty
-from tests.support.relying_party import RelyingParties
+from tests.support.lone_service import clock, parties, server, story
 from tests.support.revocation_door import RevocationDoor, is_refusal
 from tests.support.story import Story
 from tests.support.tokens import REMOVED, PrivateKey
+
+__all__ = ["clock", "parties", "server", "story"]
 
 DAY = 86_400
 
@@ -43,40 +41,11 @@ OLD, NEW, STRANGERS = 11, 12, 13
 
 
 @pytest.fixture(scope="module")
-def clock() -> HandClock:
-    """The service's clock."""
-    return HandClock()
-
-
-@pytest.fixture(scope="module")
-def server(
-    redis_server: EmbeddedRedis, clock: HandClock, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AuthorizationServer]:
-    """The service, without a worker."""
-    empty(redis_server)
-    with http_service(redis_server.url, tmp_path_factory.mktemp("service"), clock=clock) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def idp() -> Iterator[IdentityProvider]:
     """One that answers nothing but errors, and counts who asks."""
     with IdentityProvider.in_thread() as provider:
         provider.broken = {"discovery", "keys"}
         yield provider
-
-
-@pytest.fixture(scope="module")
-def parties() -> Iterator[RelyingParties]:
-    """Where applications are opened."""
-    with RelyingParties.running() as opened:
-        yield opened
-
-
-@pytest.fixture
-def story(server: AuthorizationServer, idp: IdentityProvider, parties: RelyingParties) -> Story:
-    """Names of one test's own."""
-    return Story(server=server, idp=idp, parties=parties)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The service on a real socket, without a worker, for the conformance of its back-channel logout door. Import the fixtures."""
+"""The service on a real socket, without a worker, for the conformance of its doors. Import the fixtures."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,6 @@ from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
 from tests.support.http_service import http_service
 from tests.support.identity_provider import IdentityProvider
-from tests.support.logout_door import LogoutDoor
 from tests.support.redis_server import empty
 from tests.support.relying_party import RelyingParties
 from tests.support.story import Story
@@ -25,7 +24,7 @@ def clock() -> HandClock:
 def server(
     redis_server: EmbeddedRedis, clock: HandClock, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AuthorizationServer]:
-    """The service, without a worker: what the door promises, it keeps alone."""
+    """The service, without a worker: what the doors promise, they keep alone."""
     empty(redis_server)
     with http_service(redis_server.url, tmp_path_factory.mktemp("service"), clock=clock) as running:
         yield running
@@ -49,9 +48,3 @@ def parties() -> Iterator[RelyingParties]:
 def story(server: AuthorizationServer, idp: IdentityProvider, parties: RelyingParties) -> Story:
     """Names of one test's own."""
     return Story(server=server, idp=idp, parties=parties)
-
-
-@pytest.fixture
-def door(story: Story, clock: HandClock) -> LogoutDoor:
-    """A door, with somebody behind it."""
-    return LogoutDoor.open(story, clock)
