@@ -22,6 +22,8 @@ from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
 from service.store.dry_runs import DryRuns
+from service.store.durability import Awaited, Durability
+from service.store.fleet_clock import FleetClock
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
@@ -50,6 +52,9 @@ class Resources:
 
     settings: Settings
     clock: Clock
+    """This machine's: for what other parties' clocks are compared with."""
+    fleet_clock: Clock
+    """Redis': for what one of our processes writes and another compares."""
     numbers: Numbers
     key_file: KeyFile
     key_ring: KeyRing
@@ -87,7 +92,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
     settings.require("public_url", "signing_keys_file")
     if settings.signing_keys_file is None:
         raise AssertionError("unreachable: required above")
-    clock = clock or SystemClock()
+    injected, clock = clock, clock or SystemClock()
     key_file = KeyFile(settings.signing_keys_file, clock=clock)
     numbers = Numbers()
     async with AsyncExitStack() as stack:
@@ -114,15 +119,21 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         stack.push_async_callback(issuer_keys.close)
 
         record = Record(data)
+        fleet_clock = injected
+        if fleet_clock is None:
+            fleet_clock = FleetClock(record, clock)
+            following = asyncio.create_task(fleet_clock.follow())
+            stack.push_async_callback(_end, following)
         receipt_ms = settings.receipt_days * DAY_MS
         people = People(record, receipt_ms=receipt_ms)
-        revocations = Revocations(record, receipt_ms=receipt_ms)
+        revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
-        sink = Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers)
+        sink = Sink(revocations=revocations, people=people, queue=queue, clock=fleet_clock, numbers=numbers)
         yield Resources(
             settings=settings,
             clock=clock,
+            fleet_clock=fleet_clock,
             numbers=numbers,
             key_file=key_file,
             key_ring=key_file.ring,
@@ -157,6 +168,13 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+def awaited_by(settings: Settings) -> Awaited:
+    """What must have a revocation before success is told."""
+    return Awaited(
+        fsync=settings.wait_for_fsync, replicas=settings.wait_for_replicas, timeout_ms=settings.wait_timeout_ms
+    )
+
+
 async def redis_refusal(settings: Settings) -> str | None:
     """Why this Redis must not hold the record, or None; what is merely unwise is logged, loudly.
 
@@ -164,7 +182,7 @@ async def redis_refusal(settings: Settings) -> str | None:
     """
     client = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True, size=1))
     try:
-        findings = await inspect_redis(client)
+        findings = await inspect_redis(client, awaited=awaited_by(settings))
     finally:
         await client.aclose(close_connection_pool=True)
     for each in findings:

@@ -74,14 +74,14 @@ class WorkerProcess:
         self._stopping = False
         self.notifier = Notifier(
             issuer=resources.settings.token_issuer,
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             key_ring=resources.key_ring,
             outbound=resources.outbound,
             applications=resources.applications,
             deliveries=resources.deliveries,
             schedule=resources.schedule,
             ledger=Ledger(
-                clock=resources.clock,
+                clock=resources.fleet_clock,
                 deliveries=resources.deliveries,
                 schedule=resources.schedule,
                 statistics=resources.statistics,
@@ -90,7 +90,7 @@ class WorkerProcess:
             slots=Slots(resources.settings.max_concurrent_deliveries),
         )
         self.revoker = Revoker(
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             applications=resources.applications,
             people=resources.people,
             covered=resources.covered,
@@ -108,7 +108,7 @@ class WorkerProcess:
             logouts=resources.logouts,
         )
         self.sweeper = Sweeper(
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             queue=resources.queue,
             revocations=resources.revocations,
             schedule=resources.schedule,
@@ -212,7 +212,7 @@ class WorkerProcess:
             full = await self.sweeper.sweep() == BATCH
 
     async def _beat(self) -> None:
-        await self._resources.heartbeats.beat(worker_name(), now_ms=self._resources.clock.now_ms())
+        await self._resources.heartbeats.beat(worker_name(), now_ms=self._resources.fleet_clock.now_ms())
 
     async def _repeat(self, act: Callable[[], Awaitable[object]], pause_s: float) -> None:
         """Do something again and again, more slowly while Redis is away."""
