@@ -46,6 +46,10 @@ QUEUE_POOL_SIZE: Final = 32
 """Connections to the queue's Redis per process."""
 
 
+CANCEL_AGAIN_S: Final = 0.1
+"""Pause between two requests to a background task to end, in seconds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """The parts, wired once. Steps do not take this whole: they take what they use of it, by keyword."""
@@ -97,7 +101,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
     numbers = Numbers()
     async with AsyncExitStack() as stack:
         following = asyncio.create_task(key_file.follow())
-        stack.push_async_callback(_end, following)
+        stack.push_async_callback(end_tasks, [following])
         data = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True))
         stack.push_async_callback(data.aclose, close_connection_pool=True)
         queue_redis = ArqRedis(
@@ -123,7 +127,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         if fleet_clock is None:
             fleet_clock = FleetClock(record, clock)
             following = asyncio.create_task(fleet_clock.follow())
-            stack.push_async_callback(_end, following)
+            stack.push_async_callback(end_tasks, [following])
         receipt_ms = settings.receipt_days * DAY_MS
         people = People(record, receipt_ms=receipt_ms)
         revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
@@ -163,9 +167,18 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         )
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until it has been heard.
+
+    Once is not enough: redis-py sends through `asyncio.wait_for`, which before Python 3.12 returns a result that is just
+    ready and forgets that it was cancelled. The loop around it would then go on for ever, and so would this process.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def awaited_by(settings: Settings) -> Awaited:
