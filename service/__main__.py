@@ -7,10 +7,12 @@ from typing import Final
 import uvicorn
 
 from service.app import create_app
+from service.graceful import GracefulServer
 from service.keys.ring import SigningKeysError, load_key_ring
 from service.resources import redis_refusal
 from service.settings import SettingsError, load_settings
 from service.telemetry import configure_logging, get_logger
+from service.web.state import Leaving
 
 GRACEFUL_SHUTDOWN_S: Final = 10
 """How long requests under way may take after SIGTERM, in seconds. Kubernetes must grant more."""
@@ -41,9 +43,10 @@ def main() -> int:
     if refusal is not None:
         print(f"logoutd serve: {refusal}", file=sys.stderr)  # noqa: T201  # a person at a terminal reads this one
         return 1
-    server = uvicorn.Server(
+    leaving = Leaving()
+    server = GracefulServer(
         uvicorn.Config(
-            create_app(settings),
+            create_app(settings, leaving=leaving),
             host=settings.host,
             port=settings.port,
             loop="uvloop",
@@ -58,7 +61,9 @@ def main() -> int:
             timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
             timeout_keep_alive=KEEP_ALIVE_S,
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        )
+        ),
+        leaving=leaving,
+        delay_s=settings.shutdown_delay_seconds,
     )
     server.run()
     return 0 if server.started else 1

@@ -5,8 +5,9 @@ Every door, the management API and the shell end here. The order is the promise:
 1. record    from here on it survives any crash (law 2)
 2. cut off   one atomic O(1) step per person; nothing they hold is honoured after it (law 1)
 3. enqueue   a hint; if it is lost, the sweeper finds the record
+4. wait      for the disk or the replicas, where the settings ask for it; without that, Redis' own word is enough
 
-Success may be answered once 1 and 2 are done. A crash between them leaves a record nobody was promised anything about;
+Success may be answered once 1, 2 and 4 are done. A crash between them leaves a record nobody was promised anything about;
 the sweeper completes it, which errs on the side of signing out.
 """
 
@@ -56,10 +57,16 @@ class Sink:
     numbers: Numbers
 
     async def accept(self, request: RevocationRequest) -> Accepted:
-        """Put a verified request into force. Raises Unavailable when Redis cannot be reached: then nothing is promised.
+        """Put a verified request into force. Raises Unavailable when Redis cannot be reached, or does not get it to disk or
+        replicas in time: then nothing is promised, though it may be in force.
 
         The same request again (the same `revocation_id`) has the same answer and no second effect (law 5).
         """
+        accepted = await self._put_into_force(request)
+        await self.revocations.wait_until_durable(accepted.revocation_id)
+        return accepted
+
+    async def _put_into_force(self, request: RevocationRequest) -> Accepted:
         rid = request.revocation_id
         structlog.contextvars.bind_contextvars(revocation_id=rid)
         now_ms = self.clock.now_ms()
@@ -94,7 +101,9 @@ class Sink:
     async def _again(self, request: RevocationRequest) -> Accepted:
         """A worker completed it before anybody was answered, for what had begun when it was recorded. What is answered now
         must hold from now: as a revocation of its own, under a name of its own, so that a repeat finds it."""
-        return await self.accept(replace(request, revocation_id=revocation_id_for(request.revocation_id, "again")))
+        return await self._put_into_force(
+            replace(request, revocation_id=revocation_id_for(request.revocation_id, "again"))
+        )
 
 
 async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: bool = False) -> None:

@@ -33,7 +33,7 @@ from service.web.operation import Operation, build_routes, larger_bodies
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
 from service.web.published_answers import DOCUMENT, PAGE
 from service.web.requests import Correlation, SizeLimits
-from service.web.state import Request, State, resources_of
+from service.web.state import Leaving, Request, State, resources_of
 
 
 async def read_openapi(request: Request) -> Response:
@@ -88,13 +88,14 @@ OPERATIONS: tuple[Operation, ...] = (
 """Everything that is served."""
 
 
-def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
-    """The application. Its resources are opened when it starts and closed when it stops."""
+def create_app(settings: Settings, *, clock: Clock | None = None, leaving: Leaving | None = None) -> Starlette:
+    """The application. Its resources are opened when it starts and closed when it stops. `leaving`: told by the server."""
+    leaving = leaving or Leaving()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[State]:
         async with open_resources(settings, clock=clock) as resources:
-            yield {"resources": resources}
+            yield {"resources": resources, "leaving": leaving}
 
     app = Starlette(
         routes=build_routes(OPERATIONS),

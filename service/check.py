@@ -20,10 +20,11 @@ from service.domain.connection import SIGNING_ALGORITHMS, Connection
 from service.errors import Unavailable
 from service.keys.ring import SigningKeysError, load_key_ring
 from service.keys.rotate import moment
-from service.resources import open_resources
+from service.resources import awaited_by, open_resources
 from service.settings import PREFIX, Settings, SettingsError, load_settings
 from service.store.applications import Applications
 from service.store.connections import Connections
+from service.store.durability import Awaited
 from service.store.health import Finding, Level, inspect_redis
 from service.store.pages import Mark
 from service.store.record import open_pool
@@ -90,7 +91,9 @@ async def check_signing_keys(settings: Settings) -> list[Finding]:
 
 async def check_redis(settings: Settings) -> list[Finding]:
     """The Redis of the record."""
-    return await _inspect(settings.redis_url.get_secret_value(), subject="redis", holds_record=True)
+    return await _inspect(
+        settings.redis_url.get_secret_value(), subject="redis", holds_record=True, awaited=awaited_by(settings)
+    )
 
 
 async def check_queue_redis(settings: Settings) -> list[Finding]:
@@ -223,10 +226,10 @@ def _table(found: list[Finding]) -> Table:
     return table
 
 
-async def _inspect(url: str, *, subject: str, holds_record: bool) -> list[Finding]:
+async def _inspect(url: str, *, subject: str, holds_record: bool, awaited: Awaited | None = None) -> list[Finding]:
     client = Redis(connection_pool=open_pool(url, decode=True, size=1))
     try:
-        return await inspect_redis(client, subject=subject, holds_record=holds_record)
+        return await inspect_redis(client, subject=subject, holds_record=holds_record, awaited=awaited)
     finally:
         await client.aclose(close_connection_pool=True)
 

@@ -8,6 +8,7 @@ job may be replaced by another runner's: everything arq is asked to do is in thi
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from arq.connections import ArqRedis
@@ -41,6 +42,11 @@ HINT_TIMEOUT_S: Final = 0.5
 TICKET_MS: Final = 60_000
 """How long a hint that waits in the queue stands for its repeats, in milliseconds. arq takes a job id once while it has it, so
 in a backlog the sweeper's hints do not pile up."""
+
+
+AHEAD_OF_TIME: Final = timedelta(minutes=10)
+"""How long before its time a job is queued for. arq compares the queuer's clock with the worker's: without this, a worker whose
+clock is behind would leave each job lying for as long as it is. Jobs keep their order."""
 
 
 def serialize(job: dict[str, Any]) -> bytes:
@@ -87,13 +93,22 @@ class Queue:
                 first = await self._redis.zrange(QUEUE, 0, 0, withscores=True)
         except (RedisError, OSError):
             return 0.0
-        return max(0.0, (timestamp_ms() - first[0][1]) / 1000) if first else 0.0
+        if not first:
+            return 0.0
+        score: float = first[0][1]
+        return max(0.0, (timestamp_ms() - score) / 1000 - AHEAD_OF_TIME.total_seconds())
 
     async def _hint(self, job: str, job_id: str, *args: object) -> None:
         try:
             # A queue that does not answer must not keep a caller waiting for what is true already.
             async with asyncio.timeout(HINT_TIMEOUT_S):
-                await self._redis.enqueue_job(job, *args, _job_id=job_id)
+                await self._redis.enqueue_job(
+                    job,
+                    *args,
+                    _job_id=job_id,
+                    _defer_until=datetime.now(UTC) - AHEAD_OF_TIME,
+                    _expires=timedelta(milliseconds=EXPIRES_MS),
+                )
         except (RedisError, OSError) as error:
             # The work is recorded; the sweeper brings it up again. Failing here would refuse what is already true.
             self._numbers.enqueue_failures.inc()

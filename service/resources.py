@@ -22,6 +22,8 @@ from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
 from service.store.dry_runs import DryRuns
+from service.store.durability import Awaited, Durability
+from service.store.fleet_clock import FleetClock
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
@@ -44,12 +46,19 @@ QUEUE_POOL_SIZE: Final = 32
 """Connections to the queue's Redis per process."""
 
 
+CANCEL_AGAIN_S: Final = 0.1
+"""Pause between two requests to a background task to end, in seconds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """The parts, wired once. Steps do not take this whole: they take what they use of it, by keyword."""
 
     settings: Settings
     clock: Clock
+    """This machine's: for what other parties' clocks are compared with."""
+    fleet_clock: Clock
+    """Redis': for what one of our processes writes and another compares."""
     numbers: Numbers
     key_file: KeyFile
     key_ring: KeyRing
@@ -87,12 +96,12 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
     settings.require("public_url", "signing_keys_file")
     if settings.signing_keys_file is None:
         raise AssertionError("unreachable: required above")
-    clock = clock or SystemClock()
+    injected, clock = clock, clock or SystemClock()
     key_file = KeyFile(settings.signing_keys_file, clock=clock)
     numbers = Numbers()
     async with AsyncExitStack() as stack:
         following = asyncio.create_task(key_file.follow())
-        stack.push_async_callback(_end, following)
+        stack.push_async_callback(end_tasks, [following])
         data = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True))
         stack.push_async_callback(data.aclose, close_connection_pool=True)
         queue_redis = ArqRedis(
@@ -114,15 +123,21 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         stack.push_async_callback(issuer_keys.close)
 
         record = Record(data)
+        fleet_clock = injected
+        if fleet_clock is None:
+            fleet_clock = FleetClock(record, clock)
+            following = asyncio.create_task(fleet_clock.follow())
+            stack.push_async_callback(end_tasks, [following])
         receipt_ms = settings.receipt_days * DAY_MS
         people = People(record, receipt_ms=receipt_ms)
-        revocations = Revocations(record, receipt_ms=receipt_ms)
+        revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
-        sink = Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers)
+        sink = Sink(revocations=revocations, people=people, queue=queue, clock=fleet_clock, numbers=numbers)
         yield Resources(
             settings=settings,
             clock=clock,
+            fleet_clock=fleet_clock,
             numbers=numbers,
             key_file=key_file,
             key_ring=key_file.ring,
@@ -152,9 +167,25 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         )
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until it has been heard.
+
+    Once is not enough: redis-py sends through `asyncio.wait_for`, which before Python 3.12 returns a result that is just
+    ready and forgets that it was cancelled. The loop around it would then go on for ever, and so would this process.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def awaited_by(settings: Settings) -> Awaited:
+    """What must have a revocation before success is told."""
+    return Awaited(
+        fsync=settings.wait_for_fsync, replicas=settings.wait_for_replicas, timeout_ms=settings.wait_timeout_ms
+    )
 
 
 async def redis_refusal(settings: Settings) -> str | None:
@@ -164,7 +195,7 @@ async def redis_refusal(settings: Settings) -> str | None:
     """
     client = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True, size=1))
     try:
-        findings = await inspect_redis(client)
+        findings = await inspect_redis(client, awaited=awaited_by(settings))
     finally:
         await client.aclose(close_connection_pool=True)
     for each in findings:

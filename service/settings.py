@@ -105,6 +105,32 @@ class Settings(BaseSettings):
         default=90, ge=1, le=3650, description="How long a finished revocation's receipt is kept, in days. Default: 90."
     )
 
+    wait_for_fsync: bool = Field(
+        default=False,
+        description="Whether success is told only once a revocation is on the disk of the record's Redis, and of each replica "
+        "that WAIT_FOR_REPLICAS counts (`WAITAOF`, Redis 7.2). Default: false.",
+    )
+    wait_for_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=9,
+        description="How many replicas of the record's Redis must have a revocation before success is told (`WAIT`). Default: 0.",
+    )
+    wait_timeout_ms: int = Field(
+        default=1000,
+        ge=10,
+        le=1500,
+        description="Longest time that is waited for either, in milliseconds; then the answer is 503, and a repeat waits "
+        "again. Default: 1000.",
+    )
+    shutdown_delay_seconds: int = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="How long the service still takes requests after SIGTERM, with `/readyz` red, so that routers send the "
+        "next ones elsewhere, in seconds. Default: 5.",
+    )
+
     @field_validator("public_url", "issuer")
     @classmethod
     def _is_base_url(cls, value: str) -> str:

@@ -7,7 +7,7 @@ again. It forgets jobs: the sweeper remembers. It has no idea of a job that must
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import structlog
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from service import jobs
 from service.errors import Unavailable
-from service.resources import Resources
+from service.resources import Resources, end_tasks
 from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
 from service.telemetry import get_logger
 from workers.ledger import Ledger
@@ -50,9 +50,6 @@ TIDY_S: Final = 600.0
 LONGEST_PAUSE_S: Final = 5.0
 """Longest pause before trying again what failed because Redis was away, in seconds."""
 
-CANCEL_AGAIN_S: Final = 0.1
-"""Pause between two requests to a background task to end, in seconds."""
-
 SETTLE_S: Final = 0.1
 """How long a look at the queue may take that had begun when the worker was told to stop, in seconds."""
 
@@ -74,14 +71,14 @@ class WorkerProcess:
         self._stopping = False
         self.notifier = Notifier(
             issuer=resources.settings.token_issuer,
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             key_ring=resources.key_ring,
             outbound=resources.outbound,
             applications=resources.applications,
             deliveries=resources.deliveries,
             schedule=resources.schedule,
             ledger=Ledger(
-                clock=resources.clock,
+                clock=resources.fleet_clock,
                 deliveries=resources.deliveries,
                 schedule=resources.schedule,
                 statistics=resources.statistics,
@@ -90,7 +87,7 @@ class WorkerProcess:
             slots=Slots(resources.settings.max_concurrent_deliveries),
         )
         self.revoker = Revoker(
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             applications=resources.applications,
             people=resources.people,
             covered=resources.covered,
@@ -108,7 +105,7 @@ class WorkerProcess:
             logouts=resources.logouts,
         )
         self.sweeper = Sweeper(
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             queue=resources.queue,
             revocations=resources.revocations,
             schedule=resources.schedule,
@@ -128,7 +125,7 @@ class WorkerProcess:
         self._stopping = True
         await self._finish_jobs()
         await self.notifier.drain(GRACE_S)
-        await _end(background)
+        await end_tasks(background)
         # Only now is there nobody left who could ask for a signature.
         self.notifier.close()
         try:
@@ -212,7 +209,7 @@ class WorkerProcess:
             full = await self.sweeper.sweep() == BATCH
 
     async def _beat(self) -> None:
-        await self._resources.heartbeats.beat(worker_name(), now_ms=self._resources.clock.now_ms())
+        await self._resources.heartbeats.beat(worker_name(), now_ms=self._resources.fleet_clock.now_ms())
 
     async def _repeat(self, act: Callable[[], Awaitable[object]], pause_s: float) -> None:
         """Do something again and again, more slowly while Redis is away."""
@@ -227,20 +224,6 @@ class WorkerProcess:
             except Exception:  # a fault must not end the loop that everything undone depends on
                 log.exception("worker.fault", act=getattr(act, "__name__", "?"))
             await asyncio.sleep(pause)
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel until it has been heard.
-
-    Once is not enough: redis-py sends through `asyncio.wait_for`, which before Python 3.12 returns a result that is just
-    ready and forgets that it was cancelled. The loop around it would then go on for ever, and so would this process.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _guarded(work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -142,6 +142,8 @@ def child_settings(
         "SIGNING_KEYS_FILE": ("signing_keys_file", str(folder.signing_keys)),
         "ADMIN_TOKEN_FILE": ("admin_token", str(folder.admin_token)),
         "ALLOWED_PRIVATE_NETWORKS": ("allowed_private_networks", "127.0.0.0/8,::1/128"),
+        # Nobody routes to a service on this machine but whoever stops it.
+        "SHUTDOWN_DELAY_SECONDS": ("shutdown_delay_seconds", "0"),
         "LOG_FORMAT": ("log_format", "console" if to_terminal and sys.stderr.isatty() else "json"),
     }
     chosen |= {name: value for name, (setting, value) in defaults.items() if setting not in settings.model_fields_set}

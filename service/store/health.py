@@ -11,8 +11,13 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from service.store.durability import Awaited
+
 OLDEST: Final = (6, 2)
 """Oldest Redis the record runs on, as (major, minor)."""
+
+OLDEST_WITH_WAITAOF: Final = (7, 2)
+"""Oldest Redis that can be asked to wait for a disk, as (major, minor)."""
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -28,8 +33,10 @@ class Finding:
     """What was found, and for `warn` and `fail` what to do about it; holds no secret."""
 
 
-async def inspect_redis(client: "Redis", *, subject: str = "redis", holds_record: bool = True) -> list[Finding]:
-    """Whether a Redis answers, is new enough, writable, persistent and never evicts.
+async def inspect_redis(
+    client: "Redis", *, subject: str = "redis", holds_record: bool = True, awaited: Awaited | None = None
+) -> list[Finding]:
+    """Whether a Redis answers, is new enough, writable, persistent, never evicts, and can do what is `awaited` of it.
 
     `holds_record=False` is for one that holds the job queue alone: that may be lost, so what would lose the record there
     is a warning at most. INFO is asked first; CONFIG GET, which hosted Redis often forbids, only for what INFO leaves open.
@@ -47,6 +54,7 @@ async def inspect_redis(client: "Redis", *, subject: str = "redis", holds_record
         *_writable(info, subject),
         _eviction(policy, subject, worst),
         *([_persistence(info, appends=appends, fsync=fsync, subject=subject)] if holds_record else []),
+        *(_awaited(info, awaited, appends=appends, subject=subject) if awaited else []),
     ]
 
 
@@ -81,14 +89,17 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _version(info: dict[str, Any], subject: str) -> Finding:
     subject = f"{subject} version"
-    told = str(info.get("redis_version", ""))
-    numbers = tuple(int(part) for part in told.split(".")[:2] if part.isdigit())
+    told, numbers = str(info.get("redis_version", "")), _numbers(info)
     oldest = ".".join(map(str, OLDEST))
     if len(numbers) < len(OLDEST):
         return Finding(level="warn", subject=subject, detail=f"it does not tell; {oldest} or newer is needed")
     if numbers < OLDEST:
         return Finding(level="fail", subject=subject, detail=f"{told} is too old; {oldest} or newer is needed")
     return Finding(level="ok", subject=subject, detail=told)
+
+
+def _numbers(info: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(info.get("redis_version", "")).split(".")[:2] if part.isdigit())
 
 
 def _writable(info: dict[str, Any], subject: str) -> list[Finding]:
@@ -127,6 +138,26 @@ def _persistence(info: dict[str, Any], *, appends: object, fsync: object, subjec
     held = f", appendfsync {fsync}" if fsync else ""
     limit = " (a power failure may lose the last second)" if fsync == "everysec" else ""
     return Finding(level="ok", subject=subject, detail=f"appendonly{held}{limit}")
+
+
+def _awaited(info: dict[str, Any], awaited: Awaited, *, appends: object, subject: str) -> list[Finding]:
+    subject = f"{subject} durability"
+    if awaited.fsync and _numbers(info) < OLDEST_WITH_WAITAOF:
+        oldest = ".".join(map(str, OLDEST_WITH_WAITAOF))
+        return [Finding(level="fail", subject=subject, detail=f"WAIT_FOR_FSYNC needs Redis {oldest} or newer")]
+    if awaited.fsync and appends is not None and str(appends) not in {"1", "yes"}:
+        return [Finding(level="fail", subject=subject, detail="WAIT_FOR_FSYNC needs appendonly yes")]
+    connected = int(info.get("connected_slaves", 0))
+    if connected < awaited.replicas:
+        # Said, not refused: replicas come and go, and until they are there every door says 503 by itself.
+        detail = (
+            f"{connected} of {awaited.replicas} replicas are connected: until then every revocation is answered 503"
+        )
+        return [Finding(level="warn", subject=subject, detail=detail)]
+    disk = "the disk" if awaited.fsync else ""
+    replicas = f"{awaited.replicas} of {connected} replicas" if awaited.replicas else ""
+    waits = " and ".join(each for each in (disk, replicas) if each)
+    return [Finding(level="ok", subject=subject, detail=f"success waits for {waits}, {awaited.timeout_ms} ms at most")]
 
 
 async def _configured(client: "Redis", name: str) -> object:

@@ -10,6 +10,7 @@ from service.domain.delivery import OPEN, Delivery
 from service.domain.revocation import Revocation, RevocationRequest, Scope
 from service.store import keyspace
 from service.store.codec import to_json
+from service.store.durability import Durability
 from service.store.pages import Mark, page_of
 from service.store.record import Command, Record, Script
 
@@ -19,8 +20,9 @@ _SCOPE: Final[TypeAdapter[Scope]] = TypeAdapter(Annotated[Scope, Field(discrimin
 class Revocations:
     """Every revocation. `receipt_ms`: how long its receipt is kept."""
 
-    def __init__(self, record: Record, *, receipt_ms: int) -> None:
+    def __init__(self, record: Record, *, durability: Durability, receipt_ms: int) -> None:
         self._record = record
+        self._durability = durability
         self._receipt_ms = receipt_ms
 
     async def record(self, request: RevocationRequest, *, now_ms: int, look_at_ms: int) -> Revocation:
@@ -66,6 +68,11 @@ class Revocations:
             calls.append(("HSETNX", key, "late", "1"))
         noted, *_ = await self._record.pipeline(calls)
         return bool(noted)
+
+    async def wait_until_durable(self, revocation_id: str) -> None:
+        """Return once a revocation in force is where the settings want it: on disk, on replicas. Raises Unavailable when it
+        does not get there in time. Everything that put it into force was written before `revoked_at_ms`, so goes with it."""
+        await self._durability.reached(keyspace.revocation(revocation_id), "revoked_at_ms")
 
     async def plan(
         self,

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from service.domain.connection import SIGNING_ALGORITHMS
 from service.errors import Unavailable
 from service.keys.times import JWKS_MAX_AGE_S
-from service.resources import unfit_for_the_record
+from service.resources import awaited_by, unfit_for_the_record
 from service.settings import Settings
 from service.store.health import inspect_redis
 from service.web.fleet import FleetCollector
@@ -24,6 +24,9 @@ PUBLIC_CACHE: Final = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
 
 CLIENT_AUTHENTICATION: Final = ("client_secret_basic", "client_secret_post")
 """How an application may prove itself where it sends a form (RFC 6749 section 2.3.1)."""
+
+LEAVING_RETRY_AFTER_S: Final = 1
+"""When a probe may ask again, in seconds: it reaches another process then."""
 
 RETRY_AFTER_S: Final = 5
 """When a probe may look again at a Redis that is not fit, in seconds."""
@@ -95,13 +98,16 @@ async def read_health(_request: Request) -> Response:
 
 
 async def read_readiness(request: Request) -> Response:
-    """Whether requests should be sent here: Redis answers, is fit to hold the record, and there are signing keys.
+    """Whether requests should be sent here: this process is to stay, Redis answers and is fit to hold the record, and there are
+    signing keys.
 
     Queue and workers are told and do not count: while they lag, a revocation is in force all the same, and a door taken
     away would lose the next one.
     """
+    if request.state["leaving"].now:
+        return _not_ready("this process is about to stop", LEAVING_RETRY_AFTER_S, {})
     resources = resources_of(request)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     told: dict[str, Any] = {"signing_keys": list(resources.key_ring.algorithms)}
     if resources.key_file.trouble is not None:
         # The keys from before go on signing, so requests may come; the next start would fail.
@@ -109,7 +115,9 @@ async def read_readiness(request: Request) -> Response:
     try:
         backlog = await resources.schedule.backlog()
         alive = await resources.heartbeats.alive(now_ms=now_ms)
-        unfit = unfit_for_the_record(await inspect_redis(resources.record.client))
+        unfit = unfit_for_the_record(
+            await inspect_redis(resources.record.client, awaited=awaited_by(resources.settings))
+        )
     except Unavailable as error:
         return _not_ready(str(error), error.retry_after, told)
     if unfit is not None:
@@ -129,7 +137,11 @@ async def read_metrics(request: Request) -> Response:
     """This process's numbers and the fleet's, for Prometheus."""
     resources = resources_of(request)
     fleet = await FleetCollector.read(
-        resources.statistics, resources.schedule, resources.heartbeats, resources.queue, now_ms=resources.clock.now_ms()
+        resources.statistics,
+        resources.schedule,
+        resources.heartbeats,
+        resources.queue,
+        now_ms=resources.fleet_clock.now_ms(),
     )
     body = generate_latest(resources.numbers.registry) + fleet.exposition()
     return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})
@@ -184,7 +196,10 @@ OPERATIONS = (
         summary="Requests can be served",
         tag="Published",
         access="anyone",
-        responses={200: "Ready.", 503: "Redis cannot be reached."},
+        responses={
+            200: "Ready.",
+            503: "Redis cannot be reached or may not hold the record, or this process is about to stop.",
+        },
         answers={200: Readiness, 503: Unreadiness},
     ),
     Operation(

@@ -43,6 +43,9 @@ class Correlation:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                if _leaving(scope):
+                    # Whoever keeps this connection for its next request would find it closed in the middle of that.
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:
@@ -103,6 +106,11 @@ def _announced(scope: Scope) -> int:
     """The Content-Length, 0 without one. The server has refused those that are no numbers, or no true ones."""
     length = dict(scope["headers"]).get(b"content-length", b"0")
     return int(length) if length.isdigit() else 0
+
+
+def _leaving(scope: Scope) -> bool:
+    leaving = scope.get("state", {}).get("leaving")
+    return leaving is not None and leaving.now
 
 
 def _count(scope: Scope, status: int) -> None:

@@ -7,10 +7,19 @@ from starlette.requests import Request as StarletteRequest
 from service.resources import Resources
 
 
+class Leaving:
+    """Whether this process is about to stop: set by the server, read by probes and by whoever answers on a connection that is
+    kept open."""
+
+    def __init__(self) -> None:
+        self.now = False
+
+
 class State(TypedDict):
     """Yielded by the lifespan; the framework hands each request a shallow copy."""
 
     resources: Resources
+    leaving: Leaving
 
 
 Request: TypeAlias = StarletteRequest[State]

@@ -267,6 +267,7 @@ def test_what_the_processes_are_told(stack: DevStack) -> None:
         "LOGOUTD_ADMIN_TOKEN_FILE": str(folder / "admin-token"),
         "LOGOUTD_ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8,::1/128",
         "LOGOUTD_LOG_FORMAT": "json",
+        "LOGOUTD_SHUTDOWN_DELAY_SECONDS": "0",
     }
     assert stack.admin_token not in repr(stack)
 
@@ -278,6 +279,7 @@ def test_what_the_user_set_goes_before_the_defaults(tmp_path: Path, monkeypatch:
         "ADMIN_TOKEN": "an-administrators-token",
         "ALLOWED_PRIVATE_NETWORKS": "10.0.0.0/8",
         "LOG_FORMAT": "json",
+        "SHUTDOWN_DELAY_SECONDS": "3",
     }
     for name, value in chosen.items():
         monkeypatch.setenv(f"LOGOUTD_{name}", value)

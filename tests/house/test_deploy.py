@@ -58,6 +58,7 @@ def test_the_settings_table_is_the_settings() -> None:
     for name, field in Settings.model_fields.items():
         default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
         variable = f"`{PREFIX}{name.upper()}`" + (f", `{PREFIX}{name.upper()}_FILE`" if name.upper() in SECRETS else "")
+        default = str(default).lower() if isinstance(default, bool) else default
         shown = "–" if default in ("", None, ()) else f"`{default}`"  # noqa: RUF001 - a dash for "none"
         expected.append(f"| {variable} | {shown} | {field.description} |")
     assert re.findall(rf"^\| `{PREFIX}.*$", README, flags=re.MULTILINE) == expected, "\n".join(expected)

@@ -19,7 +19,7 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 EXAMPLE = KUBERNETES / "overlays" / "example"
 
 OLDEST = (1, 30)
-"""Oldest Kubernetes the manifests are for, as (major, minor): the first where `lifecycle.preStop.sleep` is on."""
+"""Oldest Kubernetes the manifests are for, as (major, minor)."""
 
 LEAST_MARGIN_S = 5
 """What is left for closing connections before the kill, in seconds."""
@@ -284,8 +284,12 @@ def test_a_worker_answers_for_its_own_heartbeat_and_outlives_a_redis_that_is_gon
 
 def test_grace_periods_cover_what_has_to_happen_in_them() -> None:
     service, worker = deployment("logoutd-service"), deployment("logoutd-worker")
-    leaving = containers(service)[0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert leaving >= 5
+    (config,) = kustomization(KUBERNETES / "base")["configMapGenerator"]
+    given = dict(each.split("=", 1) for each in config["literals"])
+    leaving = int(given["LOGOUTD_SHUTDOWN_DELAY_SECONDS"])
+    readiness = containers(service)[0]["readinessProbe"]
+    assert leaving >= readiness["periodSeconds"] * readiness["failureThreshold"], "routers have heard of it"
+    assert "lifecycle" not in containers(service)[0]
     assert pod(service)["terminationGracePeriodSeconds"] >= leaving + GRACEFUL_SHUTDOWN_S + LEAST_MARGIN_S
     assert "lifecycle" not in containers(worker)[0]
     assert pod(worker)["terminationGracePeriodSeconds"] >= GRACE_S + LEAST_MARGIN_S

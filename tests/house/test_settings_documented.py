@@ -67,7 +67,7 @@ def test_a_setting_is_in_the_operators_table_with_what_it_means(name: str) -> No
 def test_a_number_among_the_settings_says_its_unit(name: str) -> None:
     field = Settings.model_fields[name]
     if field.annotation is int:
-        assert re.search(r"in days|in seconds|TCP port|Most ", field.description or "")
+        assert re.search(r"in days|in seconds|in milliseconds|TCP port|Most |How many ", field.description or "")
 
 
 def test_every_variable_any_page_names_is_a_setting() -> None:

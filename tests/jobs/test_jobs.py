@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
+from arq.utils import timestamp_ms
 
 from service import jobs
 from service.domain.identifiers import fingerprint
@@ -111,3 +112,14 @@ def test_the_deliveries_of_a_job_name_their_revocation() -> None:
 
 def test_a_job_lives_longer_than_any_wait_for_a_worker_and_no_longer_than_a_day() -> None:
     assert 60_000 < jobs.EXPIRES_MS < 86_400_000
+
+
+async def test_a_worker_whose_clock_is_minutes_behind_takes_a_job_at_once_and_in_order(redis: ArqRedis) -> None:
+    queue = Queue(redis, Numbers())
+    await queue.revoke("rev_1")
+    await queue.revoke("rev_2")
+    (first, first_score), (_, second_score) = await redis.zrange(QUEUE, 0, -1, withscores=True)
+    assert first == b"rev_1:0"
+    assert first_score <= second_score
+    assert second_score < timestamp_ms() - 5 * 60_000, "arq's workers compare it with their own clocks"
+    assert await queue.oldest_age_s() < 60

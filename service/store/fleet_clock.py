@@ -1,0 +1,68 @@
+"""One time for all processes: Redis'. What one of them writes and another compares, leases and due times above all, must not
+depend on whose clock is right."""
+
+import asyncio
+import time
+from typing import Final
+
+from service.domain.clock import Clock
+from service.errors import Unavailable
+from service.store.record import Record
+from service.telemetry import get_logger
+
+log = get_logger(__name__)
+
+INTERVAL_S: Final = 10.0
+"""Pause between two looks at Redis' clock, in seconds: in that time two honest clocks drift apart by a millisecond."""
+
+AGAIN_S: Final = 1.0
+"""Pause before the next look after one that failed, in seconds."""
+
+LONGEST_TRIP_S: Final = 0.5
+"""Longest round trip of a look that counts, in seconds: it may be wrong by half of that."""
+
+REMARKABLE_MS: Final = 2_000
+"""How far Redis' clock and this machine's may differ without a word, in milliseconds."""
+
+
+class FleetClock:
+    """Redis' clock, read again and again and carried on in between by a clock of this machine that nobody sets.
+
+    Until it has been read, and that is for the first moment or as long as Redis is away, it is this machine's.
+    """
+
+    def __init__(self, record: Record, clock: Clock) -> None:
+        self._record = record
+        self._clock = clock
+        self._ahead_ms: float | None = None
+        """What to add to the monotonic clock."""
+        self._remarked = False
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        if self._ahead_ms is None:
+            return self._clock.now_ms()
+        return int(time.monotonic() * 1000 + self._ahead_ms)
+
+    async def follow(self) -> None:
+        """Read Redis' clock now and every INTERVAL_S, until cancelled."""
+        while True:
+            try:
+                good = await self.read()
+            except Unavailable:  # whoever needs Redis says so; the last reading goes on
+                good = False
+            await asyncio.sleep(INTERVAL_S if good else AGAIN_S)
+
+    async def read(self) -> bool:
+        """Read Redis' clock; False when that took too long to be of use. Raises Unavailable."""
+        before = time.monotonic()
+        seconds, microseconds = await self._record.run("TIME")
+        after = time.monotonic()
+        if after - before > LONGEST_TRIP_S:
+            return False
+        self._ahead_ms = int(seconds) * 1000 + int(microseconds) / 1000 - (before + after) / 2 * 1000
+        apart_ms = abs(self.now_ms() - self._clock.now_ms())
+        if apart_ms > REMARKABLE_MS and not self._remarked:
+            log.warning("clock.apart", apart_ms=apart_ms)
+        self._remarked = apart_ms > REMARKABLE_MS
+        return True
