@@ -104,7 +104,7 @@ class Model:
         scope, through_ms = revocation.request.scope, now_ms if late_through is None else late_through
         for name in () if isinstance(scope, OneSession) else revocation.names:
             person = self.people[name]
-            person.clock = max(person.clock, through_ms)
+            person.clock = max(person.clock + (late_through is None), through_ms)
             if isinstance(scope, SessionsBegunBy):
                 before_ms = person.logged_out_ms.get(scope.upstream_sid, 0)
                 person.logged_out_ms[scope.upstream_sid] = max(before_ms, scope.begun_by_ms)

@@ -138,9 +138,6 @@ class Story(StoryOfTokens):
     def what_is_foretold_comes_true(self) -> None:
         """Whatever has happened so far: a dry run changes nothing, and names what the revocation after it ends and owes."""
         self.run(self.house.application("crm"))
-        # Of two revocations in one millisecond the receipt of either may have what the first has ended.
-        latest_ms = max(self.now_ms, *(each.clock for each in self.model.people.values()))
-        self.house.clock.advance((latest_ms + 1 - self.now_ms) / 1000)
         revocation, connection = self._new(("ada", "bob")), self.house.connection()
         before = contents(self.redis_url)
         foretold = self.run(foretell(self.house.resources, connection, revocation.request.user_ids))

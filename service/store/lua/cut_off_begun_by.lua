@@ -10,7 +10,7 @@ local begun_by, sid = tonumber(ARGV[6]), ARGV[7] ~= '' and ARGV[7] or nil
 -- The same again must not end what began since, also once the first has been tidied up after.
 if redis.call('ZSCORE', cutoffs, id) then return 0 end
 local clock = number_at(person, 'clock')
-local through = late and accepted_at or math.max(now, clock)
+local through = late and accepted_at or math.max(now, clock + 1)
 local cut = {through = through, begun_by_ms = begun_by, sid = sid, at_ms = late and accepted_at or now}
 cut.or_without_sid, cut.offline, cut.prompt = ARGV[8] == '1', ARGV[9] == '1', ARGV[11] == '1'
 redis.call('HSET', logouts, id, cjson.encode(cut))
