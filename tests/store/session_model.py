@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from service.domain.revocation import Everything, OneSession, RevocationRequest, SessionsBegunBy
-from service.store.people import PROMPT_MS
+from service.store.people import LATE_MARGIN_MS, PROMPT_MS
 from tests.store.family_model import ModelFamily, ModelPlace
 
 
@@ -129,7 +129,10 @@ class Model:
         named = scope.upstream_sid in {None, session.upstream_sid} or (
             scope.or_without_sid and session.upstream_sid is None
         )
-        prompt = revocation.accepted_at_ms - scope.begun_by_ms <= PROMPT_MS
+        arrived_at_ms = scope.arrived_at_ms or revocation.accepted_at_ms
+        prompt = arrived_at_ms - scope.begun_by_ms <= PROMPT_MS
+        if scope.arrived_at_ms is not None:
+            prompt = prompt and session.stamp <= scope.arrived_at_ms + LATE_MARGIN_MS
         by_name = scope.upstream_sid is not None and scope.upstream_sid == session.upstream_sid
         return named and (session.begun_ms <= scope.begun_by_ms or (by_name and prompt and not session.dated))
 

@@ -115,6 +115,7 @@ class Story(StoryOfTokens):
             upstream_sid=step.upstream_sid,
             or_without_sid=step.upstream_sid is not None and step.which == 0,
             offline_too=step.flag and step.chore == "sweep",
+            arrived_at_ms=self.now_ms - 2000 if step.idle_s else None,
         )
 
     def crash(self, step: Step, *, cut_off_too: bool) -> None:
