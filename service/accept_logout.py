@@ -8,6 +8,7 @@ when a kept token has been verified at last.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from service.accept import Accepted, Sink
 from service.domain.connection import Connection
@@ -15,6 +16,7 @@ from service.domain.identifiers import fingerprint, revocation_id_for
 from service.domain.revocation import RevocationRequest, SessionsBegunBy
 from service.domain.subject import iss_sub
 from service.errors import CannotBeEnded, NotAuthenticated
+from service.store.kept_tokens import KEPT_MS
 from service.store.people import MAX_PEOPLE, People
 from service.store.replay import LogoutToken, Replays
 from service.store.upstream import UpstreamSessions
@@ -22,6 +24,14 @@ from service.telemetry import get_logger
 from service.verify.logout_token import VerifiedLogout
 
 log = get_logger(__name__)
+
+LATE_COPY_MS: Final = 600_000
+"""How much longer than a token is good its `jti` is remembered, in milliseconds: the sender may have signed it anew since it
+was kept once, and what is kept may be looked at minutes after its keys are back (`workers.verify.LONGEST_PAUSE_MS`)."""
+
+COPIES_MS: Final = 2 * KEPT_MS
+"""How long after its arrival the `jti` of a token that was kept is remembered, in milliseconds: it may be looked at a day later,
+and a copy signed anew that was kept by then a day after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,18 +43,24 @@ class Logouts:
     replays: Replays
     sink: Sink
 
-    async def accept(self, logout: VerifiedLogout, connection: Connection) -> Accepted | None:
+    async def accept(
+        self, logout: VerifiedLogout, connection: Connection, *, arrived_at_ms: int | None = None
+    ) -> Accepted | None:
         """Put a logout into force; None when it names nobody known through this connection: then there is nothing to end.
 
-        Raises NotAuthenticated when its `jti` came with another message before, CannotBeEnded when it names too many people,
-        and Unavailable.
+        `arrived_at_ms`: when it came, where it was kept and could be verified only now. Raises NotAuthenticated when its
+        `jti` came with another message before, CannotBeEnded when it names too many people, and Unavailable.
         """
         asked = LogoutToken(
             message=fingerprint(logout.iss, *(_present(each) for each in (logout.sub, logout.sid))),
             issued_at_ms=logout.issued_at_ms,
             until_ms=logout.expires_at_ms,
         )
-        first = await self.replays.bind_logout(connection.id, logout.iss, logout.jti, token=asked)
+        remembered_until_ms = logout.expires_at_ms + LATE_COPY_MS
+        if arrived_at_ms is not None:
+            remembered_until_ms = max(remembered_until_ms, arrived_at_ms + COPIES_MS)
+        named = (connection.id, logout.iss, logout.jti)
+        first = await self.replays.bind_logout(*named, token=asked, remembered_until_ms=remembered_until_ms)
         if first is None:
             raise NotAuthenticated("this `jti` came with another message before", reason="replayed_token")
         if first.named_nobody:
@@ -56,13 +72,11 @@ class Logouts:
         people, or_without_sid = await self._resolve(logout, connection.id)
         if not people:
             log.info("logout.nobody", connection_id=connection.id)
-            await self.replays.remember_logout_of_nobody(connection.id, logout.iss, logout.jti, token=first)
+            await self.replays.remember_logout_of_nobody(*named, token=first, remembered_until_ms=remembered_until_ms)
             return None
         return await self.sink.accept(
             RevocationRequest(
-                revocation_id=revocation_id_for(
-                    "backchannel_logout", connection.id, logout.iss, logout.jti, first.message, str(first.until_ms)
-                ),
+                revocation_id=revocation_id_for("backchannel_logout", *named, first.message, str(first.until_ms)),
                 connection_id=connection.id,
                 user_ids=people,
                 initiator="backchannel_logout",
@@ -71,6 +85,7 @@ class Logouts:
                     upstream_sid=logout.sid,
                     or_without_sid=or_without_sid,
                     offline_too=connection.options.revoke_offline_access,
+                    arrived_at_ms=arrived_at_ms,
                 ),
             )
         )

@@ -50,7 +50,7 @@ class Verifier:
             logout = await verify_logout_token(
                 token.text, connection=connection, keys=self.issuer_keys, now_ms=token.received_at_ms
             )
-            await self.logouts.accept(logout, connection)
+            await self.logouts.accept(logout, connection, arrived_at_ms=token.received_at_ms)
         except KeysUnavailable:
             if now_ms - token.received_at_ms < KEPT_MS:
                 pause_ms = min(LOOK_AGAIN_MS * 2 ** min(token.looks, 10), LONGEST_PAUSE_MS)

@@ -61,9 +61,20 @@ class ConnectionOptionsBody(Body):
         repr=False,
         description="The X.509 certificates it signs with, each as PEM; several during a rollover.",
     )
-    id_token_signed_response_alg: Literal["RS256", "PS256", "ES256", "EdDSA"] | None = None
-    global_token_revocation_jwt_iss: Text | Annotated[list[Text], Field(max_length=MAX_ASSERTION_ISSUERS)] | None = None
-    global_token_revocation_jwt_sub: Text | None = None
+    id_token_signed_response_alg: Literal["RS256", "PS256", "ES256", "EdDSA"] | None = Field(
+        default=None,
+        description="The one algorithm it signs with. Without it logout tokens are held to RS256, where it has that, and Global "
+        "Token Revocation requests to any it has.",
+    )
+    global_token_revocation_jwt_iss: Text | Annotated[list[Text], Field(max_length=MAX_ASSERTION_ISSUERS)] | None = (
+        Field(
+            default=None,
+            description="The `iss` of its Global Token Revocation requests, one or a list of all, where that is not `issuer`.",
+        )
+    )
+    global_token_revocation_jwt_sub: Text | None = Field(
+        default=None, description="Their `sub`, where that is not `client_id`."
+    )
     allow_missing_exp: bool = Field(default=False, description="Logout tokens may lack `exp`; `iat` bounds their age.")
     revoke_offline_access: bool = Field(default=False, description="Logout tokens end `offline` refresh tokens too.")
     decryption_jwk: dict[str, Any] | None = Field(

@@ -9,6 +9,9 @@ not, with the reason:
 - `user.mfa.factor.*`: an authenticator changes; Okta itself lets sessions live.
 - `user.account.privilege.*`, `group.user_membership.*`: rights in Okta and of groups, not whether somebody is signed in.
 - `application.user_membership.remove`: one application of the org, told by an id that need not be our `client_id`.
+- `user.session.expire`: comes only beside `user.session.end` or `user.session.clear`, and no hook can select it.
+- `user.session.context.change`: a suspicion too.
+- `user.authentication.slo`: one application's single logout; the Okta session's end is an event of its own.
 - `user.lifecycle.password_mass_expiry`: names nobody.
 """
 

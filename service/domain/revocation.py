@@ -50,6 +50,8 @@ class SessionsBegunBy:
     """Those that were reported without an `upstream_sid` too: nobody knows that they are not the one meant."""
     offline_too: bool = False
     """Whether `offline` refresh tokens end as well (OIDC Back-Channel Logout section 2.7 would have them live)."""
+    arrived_at_ms: int | None = None
+    """When the message came, by our clock, where it could be acted upon only later; None: it was acted upon as it came."""
     kind: Literal["begun_by"] = "begun_by"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from service.domain.delivery_plan import Target
 from service.domain.revocation import OneSession, Scope, SessionsBegunBy
 from service.store import keyspace
-from service.store.people import chunks, participation_keys
+from service.store.people import arrived_ms, chunks, participation_keys
 from service.store.record import Record, Script
 
 
@@ -192,7 +192,12 @@ def _cut(scope: SessionsBegunBy | None, *, prompt: bool) -> str:
     """A partial cut-off as the scripts know it, but for the stamp it reaches through."""
     if scope is None:
         return ""
-    cut = {"begun_by_ms": scope.begun_by_ms, "sid": scope.upstream_sid, "or_without_sid": scope.or_without_sid}
+    cut = {
+        "begun_by_ms": scope.begun_by_ms,
+        "sid": scope.upstream_sid,
+        "or_without_sid": scope.or_without_sid,
+        "arrived_ms": arrived_ms(scope),
+    }
     return json.dumps(
         {name: value for name, value in cut.items() if value is not None}
         | {"offline": scope.offline_too, "prompt": prompt}

@@ -36,28 +36,19 @@ class KeptTokens:
     async def keep(self, connection_id: str, text: str, *, now_ms: int, look_at_ms: int) -> str | None:
         """Keep a token, once however often it comes; its id. None: its connection has MAX_KEPT of them already.
 
-        The due entry comes first: what is kept is looked at again, also after a crash at any point from here.
+        Its place comes first, so that not one too many is kept however many come at once; then the due entry: what is kept is
+        looked at again, also after a crash at any point from here. A place without a token is filled when that one comes
+        again, or is free after a day.
         """
         kept_id = kept_token_id_for(connection_id, text)
-        listed = keyspace.kept_of(connection_id)
-        _, known, count = await self._record.pipeline(
-            [
-                ("ZREMRANGEBYSCORE", listed, "-inf", now_ms - KEPT_MS),
-                ("ZSCORE", listed, kept_id),
-                ("ZCARD", listed),
-            ]
-        )
-        if known is not None:
-            return kept_id
-        if count >= MAX_KEPT:
+        key, listed = keyspace.kept(kept_id), keyspace.kept_of(connection_id)
+        if await self._record.script("list_kept", [listed], [kept_id, now_ms, KEPT_MS, MAX_KEPT]) == "full":
             return None
-        key = keyspace.kept(kept_id)
+        facts: dict[str, str | int] = {"connection_id": connection_id, "text": text, "received_at_ms": now_ms}
         await self._record.pipeline(
             [
                 ("ZADD", keyspace.DUE, "NX", look_at_ms, kept_id),
-                ("ZADD", listed, "NX", now_ms, kept_id),
-                ("PEXPIRE", listed, KEPT_MS),
-                ("HSET", key, "connection_id", connection_id, "text", text, "received_at_ms", now_ms),
+                *[("HSETNX", key, name, value) for name, value in facts.items()],
                 ("PEXPIRE", key, KEPT_MS),
             ]
         )

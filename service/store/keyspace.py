@@ -40,7 +40,7 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:revocations:CONNECTION` | zset | a connection's, likewise pruned | receipt_days from the latest on |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
-| `logoutd:replay:CONNECTION:HASH` | string | fingerprint of the message a `jti` came with | the token's expiry + skew |
+| `logoutd:replay:CONNECTION:HASH` | string | what a `jti` came with, as a fingerprint | the token's expiry + skew, or longer |
 | `logoutd:kept:ID` | hash | a logout token that could not be verified yet: connection, token, moment, looks | a day |
 | `logoutd:kept-of:CONNECTION` | zset | ids of a connection's kept tokens by arrival | a day from the latest on |
 | `logoutd:statistics` | hash | the fleet's counters | for ever |

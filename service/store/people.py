@@ -136,7 +136,7 @@ class People:
         arguments: list[str | int] = [
             *(revocation_id, now_ms, moment, _flag(late), now_ms - self._receipt_ms),
             *(scope.begun_by_ms, scope.upstream_sid or "", _flag(scope.or_without_sid), _flag(scope.offline_too)),
-            *(now_ms - SIGN_IN_MS, _flag(is_prompt(scope, accepted_at_ms))),
+            *(now_ms - SIGN_IN_MS, _flag(is_prompt(scope, accepted_at_ms)), arrived_ms(scope) or ""),
         ]
         for chunk in chunks(user_ids):
             await self._record.pipeline(
@@ -168,8 +168,14 @@ class People:
 
 
 def is_prompt(scope: SessionsBegunBy, accepted_at_ms: int) -> bool:
-    """Whether the message that asks for this had come at once when it was accepted."""
-    return accepted_at_ms - scope.begun_by_ms <= PROMPT_MS
+    """Whether the message that asks for this had come at once: when it was accepted, or kept to be verified later."""
+    return (scope.arrived_at_ms or accepted_at_ms) - scope.begun_by_ms <= PROMPT_MS
+
+
+def arrived_ms(scope: SessionsBegunBy) -> int | None:
+    """Through which stamp a message that was kept may be believed to mean what began after it by our clock; None: through
+    all of them."""
+    return None if scope.arrived_at_ms is None else scope.arrived_at_ms + LATE_MARGIN_MS
 
 
 def participation_keys(user_id: str) -> tuple[str, str, str]:

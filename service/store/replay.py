@@ -1,4 +1,4 @@
-"""Which message a `jti` came with: kept as long as the token that carried it could be accepted."""
+"""Which message a `jti` came with: kept as long as the token that carried it, or a copy, could be accepted."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -41,7 +41,9 @@ class Replays:
             return "ours"
         return "answered_unknown" if first == _unknown(message) else "another"
 
-    async def bind_logout(self, connection_id: str, iss: str, jti: str, *, token: LogoutToken) -> LogoutToken | None:
+    async def bind_logout(
+        self, connection_id: str, iss: str, jti: str, *, token: LogoutToken, remembered_until_ms: int
+    ) -> LogoutToken | None:
         """Tie the `jti` of a logout token to what the token asks for, or find what it is tied to: the first token that came
         with it, which is what counts. None: that asked for something else.
 
@@ -49,7 +51,7 @@ class Replays:
         """
         key = keyspace.replay(connection_id, fingerprint("logout", iss, jti))
         value = _written(token)
-        _, found = await self._record.pipeline([("SET", key, value, "NX", "PXAT", token.until_ms), ("GET", key)])
+        _, found = await self._record.pipeline([("SET", key, value, "NX", "PXAT", remembered_until_ms), ("GET", key)])
         # Gone in between: its time had come, and this token's is later.
         message, issued_at, until, named_nobody = (found or value).split(" ")
         if message != token.message:
@@ -58,11 +60,13 @@ class Replays:
             message=message, issued_at_ms=int(issued_at), until_ms=int(until), named_nobody=named_nobody == "1"
         )
 
-    async def remember_logout_of_nobody(self, connection_id: str, iss: str, jti: str, *, token: LogoutToken) -> None:
+    async def remember_logout_of_nobody(
+        self, connection_id: str, iss: str, jti: str, *, token: LogoutToken, remembered_until_ms: int
+    ) -> None:
         """This one named nobody, and was answered so. A repeat has the same answer, whoever has come to be known since."""
         key = keyspace.replay(connection_id, fingerprint("logout", iss, jti))
         value = _written(replace(token, named_nobody=True))
-        await self._record.run("SET", key, value, "XX", "PXAT", token.until_ms)
+        await self._record.run("SET", key, value, "XX", "PXAT", remembered_until_ms)
 
     async def remember_unknown(self, connection_id: str, iss: str, jti: str, *, message: str, until_ms: int) -> None:
         """This message named nobody. Should the person come to be known, a repeat of it still has the same answer: it must

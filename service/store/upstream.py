@@ -11,7 +11,7 @@ from typing import Final
 from service.domain.identifiers import fingerprint
 from service.store import keyspace
 from service.store.people import SIGN_IN_MS
-from service.store.record import Command, Record, Script
+from service.store.record import Record
 
 _LATEST: Final = "at"
 
@@ -28,15 +28,16 @@ class UpstreamSessions:
         """Let an upstream `sid` name this person's sessions, at least until a moment; returns the latest logout that was
         marked of it or of the person, or of a session of the person's that may be this one, in milliseconds of the identity
         provider's clock."""
-        calls: list[Command | Script] = []
         if sid is not None:
-            key = keyspace.upstream_sid(connection_id, fingerprint(sid))
-            calls = [("SADD", key, user_id), Script("extend_owner", [key], [keep_until_ms])]
+            # Not in one pipeline with what follows: a script that Redis has forgotten runs after all the rest.
+            await self._record.script(
+                "name_by_sid", [keyspace.upstream_sid(connection_id, fingerprint(sid))], [user_id, keep_until_ms]
+            )
         marks = _marks(
             connection_id, [("sub", iss, sub), ("sub without sid", iss, sub) if sid is None else ("sid", iss, sid)]
         )
-        answers = await self._record.pipeline([*calls, *(("ZSCORE", mark, _LATEST) for mark in marks)])
-        found = [int(float(each)) for each in answers[len(calls) :] if each is not None]
+        answers = await self._record.pipeline([("ZSCORE", mark, _LATEST) for mark in marks])
+        found = [int(float(each)) for each in answers if each is not None]
         return max(found, default=None)
 
     async def people(self, connection_id: str, sid: str) -> frozenset[str]:

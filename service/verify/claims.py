@@ -24,6 +24,8 @@ _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9._~:/%\[\]-]{1,200}", re.ASCII)
 def time_claim(claims: Mapping[str, Any], name: str) -> float:
     """A NumericDate (RFC 7519 section 2): a JSON number, whole or not. Raises NotAuthenticated."""
     value = claims.get(name)
+    if value is None:
+        refuse("bad_time_claim", f"`{name}` is missing")
     # JSON true is a number to Python; and the bound comes before any arithmetic, which a huge integer would break.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LAST_SECOND:
         refuse("bad_time_claim", f"`{name}` must be a number of seconds since the epoch")

@@ -30,6 +30,14 @@ async def look_at_keys(connection: Connection, keys: IssuerKeys) -> Finding:
         lacking = f"there is no key for {', '.join(connection.allowed_algorithms)} in {source}"
         return Finding(level="fail", subject=subject, detail=lacking)
     there = f"{usable} usable {'key' if usable == 1 else 'keys'} in {source}"
+    of_logout_tokens = connection.id_token_algorithm
+    # Whoever signs with certificates alone is a SAML application, and sends none.
+    sends_them = not connection.options.signing_certificates
+    if sends_them and not await keys.candidates(connection, alg=of_logout_tokens, kid=None):
+        lacking = (
+            f"{there}, and none for {of_logout_tokens}: logout tokens are held to that (`id_token_signed_response_alg`)"
+        )
+        return Finding(level="warn", subject=subject, detail=lacking)
     return Finding(level="ok", subject=subject, detail=there)
 
 

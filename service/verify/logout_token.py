@@ -157,7 +157,9 @@ def _check_times(claims: Mapping[str, Any], *, allow_missing_exp: bool, now: flo
     iat = time_claim(claims, "iat")
     if iat > now + SKEW_S:
         refuse("issued_in_future", f"`iat` is {iat - now:.0f} s ahead of our clock; at most {SKEW_S} s are allowed")
-    if "exp" in claims or not allow_missing_exp:
+    if "exp" not in claims and not allow_missing_exp:
+        refuse("missing_exp", "`exp` is missing; older providers need the connection's option `allow_missing_exp`")
+    if "exp" in claims:
         exp = time_claim(claims, "exp")
         if exp <= now - SKEW_S:
             refuse("expired", f"`exp` was {now - exp:.0f} s ago; at most {SKEW_S} s are allowed for clocks that differ")

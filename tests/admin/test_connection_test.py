@@ -64,6 +64,23 @@ async def test_a_connection_that_works_has_nothing_but_ok(api: Api, idp: Identit
         assert connection[name] in found["endpoints"][0][1]
 
 
+async def test_keys_that_fit_no_logout_token_are_warned_of(api: Api, idp: IdentityProvider) -> None:
+    """Without an algorithm of its own a connection's logout tokens are held to RS256: they would all be refused."""
+    set_clock(api)
+    idp.published = [each for each in idp.published if isinstance(each, dict) and each["alg"] == "ES256"]
+    connection = await api.connection(idp, "shop", name="curves")
+    found = await checklist(api, connection)
+    ((level, detail),) = found["keys"]
+    assert level == "warn"
+    assert detail.startswith("1 usable key in its identity provider's JWKS, and none for RS256")
+    assert (await api.backchannel_logout(idp.logout_token(sub="ada", alg="ES256"), name="curves")).status_code == 400
+
+    await api.patch(f"/api/v2/connections/{connection['id']}", {"options": {"id_token_signed_response_alg": "ES256"}})
+    assert (await checklist(api, connection))["keys"] == [("ok", "1 usable key in its identity provider's JWKS")]
+    text = idp.logout_token(sub="ada", alg="ES256", now_s=api.clock.now_s)
+    assert (await api.backchannel_logout(text, name="curves")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("break_it", "check", "naming"),
     [

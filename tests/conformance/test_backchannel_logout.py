@@ -1,8 +1,9 @@
 """OpenID Connect Back-Channel Logout 1.0, the receiver's side over real HTTP: the request, who it comes from, what is answered.
 
-`rp_…`: the rows of the certification suite's plan for relying parties (`oidcc-client-back-channel-logout-rp-basic`), which
-sends tokens without `typ`, with an `ignored_claim`, beside an `ignored_parameter`. Every refusal is checked to have
-changed nothing, and to be exactly 400. What a token must say is in `test_backchannel_logout_token`, claim by claim.
+`rp_…`: the rows of the certification suite's plan for relying parties (`oidcc-client-back-channel-logout-rp-basic`), named as
+its modules are (`oidcc-client-test-rp-backchannel-rpinitlogout-alg-none`), and one of an encrypted token. The suite sends
+tokens without `typ`, with an `ignored_claim`, beside an `ignored_parameter`. Every refusal is checked to have changed
+nothing, and to be exactly 400. What a token must say is in `test_backchannel_logout_token`, claim by claim.
 """
 
 import json
@@ -39,30 +40,34 @@ def suite_token(door: LogoutDoor, *, alg: str = "RS256", **claims: Any) -> str:
 # The certification suite.
 
 
-def test_rp_a_valid_token_is_exactly_200_and_ends_the_session(door: LogoutDoor) -> None:
+def test_rp_rpinitlogout_is_exactly_200_and_ends_the_session(door: LogoutDoor) -> None:
     assert is_accepted(door.send(suite_token(door), ignored_parameter="ignored"))
     assert door.session_is_over
 
 
-def test_rp_alg_none_is_exactly_400(door: LogoutDoor) -> None:
-    for signature in ("", "AAAA"):
-        token = tokens.unsigned(door.claims(), header={"alg": "none"}) + signature
-        assert is_refused(door.send(token, ignored_parameter="ignored"), "`alg`")
+def test_rp_rpinitlogout_alg_none_is_exactly_400(door: LogoutDoor) -> None:
+    for alg in ("none", "None", "NONE"):
+        for signature in ("", "AAAA"):
+            token = tokens.unsigned(door.claims(), header={"alg": alg}) + signature
+            assert is_refused(door.send(token, ignored_parameter="ignored"), "`alg`")
     assert door.nothing_happened
 
 
-def test_rp_no_event_is_exactly_400(door: LogoutDoor) -> None:
+def test_rp_rpinitlogout_no_event_is_exactly_400(door: LogoutDoor) -> None:
     assert is_refused(door.send(suite_token(door, events=REMOVED)), "`events`")
     assert door.nothing_happened
 
 
-def test_rp_with_nonce_is_exactly_400(door: LogoutDoor) -> None:
+def test_rp_rpinitlogout_with_nonce_is_exactly_400(door: LogoutDoor) -> None:
     assert is_refused(door.send(suite_token(door, nonce="n-0S6_WzA2Mj")), "`nonce`")
     assert door.nothing_happened
 
 
-@pytest.mark.parametrize(("registered", "sent"), [("RS256", "ES256"), ("PS256", "RS256"), ("ES256", "RS256")])
-def test_rp_wrong_alg_is_exactly_400_although_its_key_is_in_the_jwks(
+@pytest.mark.parametrize(
+    ("registered", "sent"),
+    [("RS256", "ES256"), ("RS256", "PS256"), ("RS256", "EdDSA"), ("PS256", "RS256"), ("ES256", "RS256")],
+)
+def test_rp_rpinitlogout_wrong_alg_is_exactly_400_although_its_key_is_in_the_jwks(
     story: Story, clock: HandClock, registered: str, sent: str
 ) -> None:
     door = LogoutDoor.open(story, clock, id_token_signed_response_alg=registered)
@@ -71,23 +76,23 @@ def test_rp_wrong_alg_is_exactly_400_although_its_key_is_in_the_jwks(
     assert is_accepted(door.send(suite_token(door, alg=registered)))
 
 
-def test_rp_wrong_aud_is_exactly_400(door: LogoutDoor) -> None:
+def test_rp_rpinitlogout_wrong_aud_is_exactly_400(door: LogoutDoor) -> None:
     assert is_refused(door.send(suite_token(door, aud=f"{door.connection.client_id}INVALID")), "`aud`")
     assert door.nothing_happened
 
 
-def test_rp_wrong_event_is_exactly_400(door: LogoutDoor) -> None:
+def test_rp_rpinitlogout_wrong_event_is_exactly_400(door: LogoutDoor) -> None:
     token = suite_token(door, events={"http://schemas.openid.net/event/foobar": {}})
     assert is_refused(door.send(token), "`events`")
     assert door.nothing_happened
 
 
-def test_rp_wrong_iss_is_exactly_400(door: LogoutDoor) -> None:
+def test_rp_rpinitlogout_wrong_iss_is_exactly_400(door: LogoutDoor) -> None:
     assert is_refused(door.send(suite_token(door, iss=f"{door.idp.issuer}INVALID")), "`iss`")
     assert door.nothing_happened
 
 
-def test_rp_encrypted_when_it_was_registered_so(story: Story, clock: HandClock) -> None:
+def test_rp_rpinitlogout_encrypted_when_it_was_registered_so(story: Story, clock: HandClock) -> None:
     key = decryption_key()
     door = LogoutDoor.open(story, clock, decryption_jwk=private_jwk(key))
     assert is_refused(door.send(suite_token(door)))

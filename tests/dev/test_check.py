@@ -360,7 +360,8 @@ def test_pinned_keys_are_looked_at_without_asking_anybody(environment: Callable[
         inline = json.dumps({"keys": [tokens.public_jwk(key)]})
         record_connections(
             redis_url,
-            provider.connection(id="con_inline", jwks=inline),
+            provider.connection(id="con_inline", jwks=inline, id_token_signed_response_alg="ES256"),
+            provider.connection(id="con_any", jwks=inline),
             provider.connection(id="con_other", jwks=inline, id_token_signed_response_alg="RS256"),
         )
 
@@ -369,6 +370,7 @@ def test_pinned_keys_are_looked_at_without_asking_anybody(environment: Callable[
         assert provider.fetches == {}
     assert status == 1
     assert found_of(found, "connection inline") == [("ok", "1 usable key in its inline JWKS")]
+    assert [level for level, _ in found_of(found, "connection any")] == ["warn"]
     assert found_of(found, "connection other") == [("fail", "there is no key for RS256 in its inline JWKS")]
 
 

@@ -1,4 +1,4 @@
-"""What rotation is, told without Redis: for the stories of `test_interleavings`."""
+"""What rotation is, told without Redis: for the stories of `story`."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -52,7 +52,8 @@ async def test_the_next_sign_in_is_honoured_in_the_same_millisecond(house: House
 
     assert not await house.session_honoured(before)
     assert await house.session_honoured(after)
-    assert int((await person(house))["clock"]) == house.clock.now_ms() + 1
+    # Each of the three has taken a stamp.
+    assert int((await person(house))["clock"]) == house.clock.now_ms() + 2
 
 
 async def test_a_session_begun_after_it_is_alive_even_when_the_clock_has_gone_back(house: House) -> None:

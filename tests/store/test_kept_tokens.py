@@ -73,6 +73,28 @@ async def test_a_connection_has_so_many_and_no_more_and_another_its_own(
     await keep(house, "one too many")
 
 
+async def test_however_many_come_at_once_a_connection_has_no_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT", 3)
+    now_ms = house.clock.now_ms()
+    kept = house.resources.kept_tokens
+    ids = await asyncio.gather(
+        *(kept.keep(CONNECTION, f"{TEXT}{n}", now_ms=now_ms, look_at_ms=now_ms) for n in range(20))
+    )
+    there = {each for each in ids if each is not None}
+    assert len(there) == 3
+    assert set(await house.due()) == there
+
+
+async def test_a_place_whose_token_was_lost_in_a_crash_is_filled_when_it_comes_again(house: House) -> None:
+    kept_id = await keep(house)
+    await house.resources.record.run("DEL", keyspace.kept(kept_id), keyspace.DUE)
+    assert await keep(house) == kept_id
+    assert (await found(house, kept_id)).text == TEXT
+    assert set(await house.due()) == {kept_id}
+
+
 async def test_those_that_are_past_their_day_make_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KEPT", 1)
     await keep(house)

@@ -62,12 +62,21 @@ async def test_it_is_forgotten_when_the_token_could_not_be_accepted_any_more(hou
 
 
 async def bind_logout(
-    house: House, message: str, *, jti: str = "1", iat_s: int = 0, lasts_s: int = 180, connection_id: str = CONNECTION
+    house: House,
+    message: str,
+    *,
+    jti: str = "1",
+    iat_s: int = 0,
+    lasts_s: int = 180,
+    remembered_s: int = 0,
+    connection_id: str = CONNECTION,
 ) -> LogoutToken | None:
-    """What the `jti` is tied to; `iat_s`: from now."""
+    """What the `jti` is tied to; `iat_s`: from now; `remembered_s`: after the token's end."""
     issued_at_ms = house.clock.now_ms() + iat_s * 1000
     token = LogoutToken(message=message, issued_at_ms=issued_at_ms, until_ms=issued_at_ms + lasts_s * 1000)
-    return await house.resources.replays.bind_logout(connection_id, UPSTREAM, jti, token=token)
+    return await house.resources.replays.bind_logout(
+        connection_id, UPSTREAM, jti, token=token, remembered_until_ms=token.until_ms + remembered_s * 1000
+    )
 
 
 async def test_of_a_logout_the_first_token_counts_however_late_it_is_signed_anew(house: House) -> None:
@@ -91,27 +100,33 @@ async def test_a_logout_and_an_assertion_may_have_the_same_jti(house: House) -> 
     assert await bind_logout(house, "another") is not None
 
 
-async def test_a_logout_that_named_nobody_is_remembered_as_such_and_no_longer_than_it_could_come_again(
-    house: House,
-) -> None:
+async def test_a_logout_that_named_nobody_is_remembered_as_such_and_as_long_as_is_said(house: House) -> None:
     first = await bind_logout(house, "message")
     assert first is not None
-    await house.resources.replays.remember_logout_of_nobody(CONNECTION, UPSTREAM, "1", token=first)
+    remembering = {"token": first, "remembered_until_ms": first.until_ms + 60_000}
+    await house.resources.replays.remember_logout_of_nobody(CONNECTION, UPSTREAM, "1", **remembering)
     assert await bind_logout(house, "message") == replace(first, named_nobody=True)
     assert await bind_logout(house, "another") is None
     (key,) = await house.resources.record.run("KEYS", "*")
-    assert 0 < await house.resources.record.run("PTTL", key) <= 180_000
+    assert 180_000 < await house.resources.record.run("PTTL", key) <= 240_000
     # One whose time is over leaves nothing.
     await house.resources.record.run("DEL", key)
-    await house.resources.replays.remember_logout_of_nobody(CONNECTION, UPSTREAM, "1", token=first)
+    await house.resources.replays.remember_logout_of_nobody(CONNECTION, UPSTREAM, "1", **remembering)
     assert await house.resources.record.run("KEYS", "*") == []
 
 
-async def test_a_token_that_is_verified_after_its_time_is_the_first_of_its_jti(house: House) -> None:
-    """One that was kept: nothing can be remembered under a moment that is past, and nothing needs to be."""
-    late = await bind_logout(house, "message", iat_s=-3600)
+async def test_a_token_that_is_verified_after_its_time_is_remembered_all_the_same(house: House) -> None:
+    """One that was kept: a copy of it, signed anew, may have been kept too."""
+    late = await bind_logout(house, "message", iat_s=-3600, remembered_s=7200)
     assert late is not None
     assert late.issued_at_ms == house.clock.now_ms() - 3_600_000
+    assert await bind_logout(house, "message", iat_s=-3540, remembered_s=7200) == late
+    assert await bind_logout(house, "another", iat_s=-3540, remembered_s=7200) is None
+
+
+async def test_what_is_not_to_be_remembered_any_more_is_the_first_of_its_jti(house: House) -> None:
+    late = await bind_logout(house, "message", iat_s=-3600)
+    assert late is not None
     assert await house.resources.record.run("KEYS", "*") == []
 
 

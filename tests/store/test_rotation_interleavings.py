@@ -5,7 +5,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from service.embedded_redis import EmbeddedRedis
-from tests.store.test_interleavings import Step, Story
+from tests.store.story import Story
+from tests.store.story_steps import Step
 
 EXAMPLES, STEPS = 150, 25
 

@@ -19,7 +19,7 @@ from service.store.deliveries import Settlement
 from service.store.record import Command, Record, Script
 from service.store.refresh_tokens import Reused
 from tests.support.contents import contents
-from tests.support.house import DAY_S, House, user_id
+from tests.support.house import CONNECTION, DAY_S, UPSTREAM, House, user_id
 
 SOURCES = {
     each.name.removesuffix(".lua"): each.read_text("utf-8")
@@ -40,6 +40,8 @@ RETURNS = {
     "issue_refresh_token": ["issued", "inactive", "not_in_session", "exists"],
     "join_session": ["joined", "inactive", str],
     "leave_session": [list],
+    "list_kept": ["listed", "full"],
+    "name_by_sid": [0, 1],
     "open_session": ["opened", "reauthenticate"],
     "page": [list],
     "plan_deliveries": [0, 1],
@@ -98,6 +100,11 @@ async def live_through_it(house: House) -> None:
     resources, ada = house.resources, user_id("ada")
     await resources.applications.replace(await house.application("crm"))
     first, second = await house.sign_in("ada", "crm"), await house.sign_in("ada", "crm")
+    until_ms = house.clock.now_ms() + 1000 * DAY_S
+    await resources.upstream.register(
+        CONNECTION, iss=UPSTREAM, sub="ada", sid="up-1", user_id=ada, keep_until_ms=until_ms
+    )
+    await resources.kept_tokens.keep(CONNECTION, "a token", now_ms=house.clock.now_ms(), look_at_ms=until_ms)
     await house.join(first, "mail")
     await house.issue(first, "mail")
     await house.leave(first, "mail")

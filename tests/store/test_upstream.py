@@ -1,11 +1,15 @@
 """The identity provider's own sessions: whose they are, and that they have been logged out."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import pytest
 
+from service.errors import Unavailable
 from service.store import keyspace
 from service.store.people import SIGN_IN_MS
+from service.store.record import Command, Record, Script
 from tests.support.contents import contents, lifetimes_ms
 from tests.support.house import CONNECTION, UPSTREAM, House
 
@@ -66,6 +70,39 @@ async def test_a_sid_names_people_as_long_as_the_longest_of_its_sessions(house: 
     await register(house, "ben", sid="1", lasts_ms=HOUR_MS)
     (left_ms,) = lifetimes_ms(redis_url).values()
     assert HOUR_MS < left_ms <= 2 * HOUR_MS + 1000
+
+
+async def test_no_name_stays_for_ever_where_a_process_dies_before_it_has_given_it_a_time(
+    house: House, redis_url: str
+) -> None:
+    """It dies where there is a step between: Redis has forgotten our scripts, and asks for the text of this one."""
+    await house.resources.record.client.script_flush()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Record, "_by_source", dies)
+        with pytest.raises(Unavailable):
+            await register(house, sid="1")
+    assert lifetimes_ms(redis_url) == {}
+
+
+def dies(*_given: object) -> NoReturn:
+    raise Unavailable("the process is gone")
+
+
+async def test_a_sid_names_somebody_before_its_logouts_are_asked_for_also_by_a_redis_that_forgot_our_scripts(
+    house: House,
+) -> None:
+    """Else the two might miss each other: `test_a_sign_in_and_a_logout_at_once_never_both_miss_the_other`."""
+    await house.resources.record.client.script_flush()
+    pipeline, seen = house.resources.record.pipeline, []
+
+    async def asked(calls: Sequence[Command | Script]) -> list[Any]:
+        seen.append(await house.resources.upstream.people(CONNECTION, "1"))
+        return await pipeline(calls)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.resources.record, "pipeline", asked)
+        await register(house, sid="1")
+    assert seen == [{"usr_ada"}]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ class Waiting:
         assert kept_id is not None
         return kept_id
 
+    async def accept(self, text: str) -> None:
+        """What the door does with one that it can verify."""
+        resources = self.house.resources
+        logout = await verify_logout_token(
+            text, connection=self.connection, keys=resources.issuer_keys, now_ms=self.house.clock.now_ms()
+        )
+        assert await resources.logouts.accept(logout, self.connection) is not None
+
     async def work(self, after_s: float = FIRST_LOOK_MS / 1000) -> None:
         """Let time pass, sweep, and run what that queued."""
         self.house.clock.advance(after_s)
@@ -72,6 +80,11 @@ async def idp() -> AsyncIterator[IdentityProvider]:
 
 @pytest.fixture
 async def waiting(house: House, idp: IdentityProvider) -> Waiting:
+    return await wait_for_keys(house, idp)
+
+
+async def wait_for_keys(house: House, idp: IdentityProvider) -> Waiting:
+    """Sign Ada in, and lose the keys."""
     connection = idp.connection(id=CONNECTION)
     await house.resources.connections.add(connection)
     idp.broken.add("keys")
@@ -121,7 +134,7 @@ async def test_it_is_held_against_the_clock_of_its_arrival_and_ends_nothing_begu
     await waiting.work(6 * 3600)
     assert [await house.session_honoured(each) for each in (waiting.session, since)] == [False, True]
     (rid,) = await waiting.receipts()
-    assert (await house.receipt(rid)).scope == SessionsBegunBy(begun_by_ms=sent_ms)
+    assert (await house.receipt(rid)).scope == SessionsBegunBy(begun_by_ms=sent_ms, arrived_at_ms=sent_ms)
 
 
 async def test_what_was_expired_when_it_came_is_not_acted_upon(waiting: Waiting) -> None:
@@ -222,10 +235,7 @@ async def test_when_the_sender_came_again_and_was_heard_the_kept_one_changes_not
     house.clock.advance(11)
     again = waiting.token(claims={"jti": "one"}) if signed_anew else first
     waiting.idp.broken.clear()
-    logout = await verify_logout_token(
-        again, connection=waiting.connection, keys=house.resources.issuer_keys, now_ms=house.clock.now_ms()
-    )
-    assert await house.resources.logouts.accept(logout, waiting.connection) is not None
+    await waiting.accept(again)
     receipts = await waiting.receipts()
     house.clock.advance(1)
     since = await house.sign_in("ada", upstream_sid="up-1")
@@ -233,6 +243,87 @@ async def test_when_the_sender_came_again_and_was_heard_the_kept_one_changes_not
     assert not await waiting.is_kept(kept_id)
     assert await waiting.receipts() == receipts
     assert [await house.session_honoured(each) for each in (waiting.session, since)] == [False, True]
+
+
+@pytest.mark.parametrize("order", ["as they came", "the other way round"])
+async def test_of_copies_signed_anew_in_one_outage_one_counts(house: House, idp: IdentityProvider, order: str) -> None:
+    """Hours long: each is long past its end when the first of them can be verified, by Redis's clock too."""
+    house.clock.advance(-6 * 3600)
+    waiting = await wait_for_keys(house, idp)
+    kept = []
+    for _ in range(3):
+        kept.append(await waiting.keep(waiting.token(claims={"jti": "one"})))
+        house.clock.advance(90)
+    house.clock.advance(5 * 3600)
+    idp.broken.clear()
+    for kept_id in kept if order == "as they came" else reversed(kept):
+        await house.worker.verifier.verify(kept_id)
+    (rid,) = await waiting.receipts()
+    assert (await house.work_off(rid)).sessions_ended == 1
+    assert not any([await waiting.is_kept(each) for each in kept])
+
+
+async def test_a_copy_the_door_heard_is_still_the_one_that_counts_when_the_kept_one_is_looked_at_minutes_after_its_end(
+    house: House, idp: IdentityProvider
+) -> None:
+    house.clock.advance(-1200)
+    waiting = await wait_for_keys(house, idp)
+    kept_id = await waiting.keep(waiting.token(claims={"jti": "one"}))
+    house.clock.advance(600)
+    idp.broken.clear()
+    await waiting.accept(waiting.token(claims={"jti": "one"}))
+    receipts = await waiting.receipts()
+    house.clock.advance((60 + 120 + LONGEST_PAUSE_MS / 1000) - 1)
+    since = await house.sign_in("ada", upstream_sid="up-1")
+    await house.worker.verifier.verify(kept_id)
+    assert await waiting.receipts() == receipts
+    assert await house.session_honoured(since)
+
+
+async def test_of_copies_that_named_nobody_a_later_one_is_answered_like_the_first(
+    house: House, idp: IdentityProvider
+) -> None:
+    house.clock.advance(-6 * 3600)
+    waiting = await wait_for_keys(house, idp)
+    kept = []
+    for _ in range(2):
+        kept.append(await waiting.keep(waiting.token(sub="eve", claims={"jti": "one"})))
+        house.clock.advance(90)
+    house.clock.advance(5 * 3600)
+    idp.broken.clear()
+    await house.worker.verifier.verify(kept[0])
+    names = [iss_sub(idp.issuer, "eve")]
+    eve = await house.sign_in("eve", identifiers=names, auth_time_s=house.clock.now_s - 6 * 3600, lasts_s=2 * DAY_S)
+    await house.worker.verifier.verify(kept[1])
+    assert await house.session_honoured(eve)
+    assert await waiting.receipts() == []
+
+
+async def test_a_sid_means_what_began_before_the_token_came_though_its_clock_is_behind_and_nothing_since(
+    waiting: Waiting,
+) -> None:
+    """Nobody told when these began. What the door would have ended had it had the keys ends, and no session of later."""
+    house = waiting.house
+    sent_s = house.clock.now_s
+    house.clock.advance(5)
+    meant = await house.sign_in("ada", upstream_sid="up-2", lasts_s=DAY_S)
+    await waiting.keep(waiting.token(sid="up-2", now_s=sent_s))
+    house.clock.advance(5)
+    since = await house.sign_in("ada", upstream_sid="up-2", lasts_s=DAY_S)
+    waiting.idp.broken.clear()
+    await waiting.work()
+    assert [await house.session_honoured(each) for each in (meant, since)] == [False, True]
+
+
+async def test_so_it_does_however_long_the_outage_was(waiting: Waiting) -> None:
+    house = waiting.house
+    sent_s = house.clock.now_s
+    house.clock.advance(5)
+    meant = await house.sign_in("ada", "crm", upstream_sid="up-2", lasts_s=DAY_S)
+    await waiting.keep(waiting.token(sid="up-2", now_s=sent_s))
+    waiting.idp.broken.clear()
+    await waiting.work(6 * 3600)
+    assert not await house.session_honoured(meant)
 
 
 async def test_one_whose_jti_came_with_another_message_is_dropped(waiting: Waiting) -> None:

@@ -8,9 +8,10 @@ local revoked_at = number_at(person, 'revoked_at_ms')
 -- The same revocation again must not end what began since.
 if redis.call('ZSCORE', cutoffs, id) then return 0 end
 local clock = number_at(person, 'clock')
--- In the ordinary case every stamp given out so far is covered, whatever this machine's clock says. A revocation that is
--- completed late covers what had begun when it was recorded, and no later sign-in.
-local through = late and accepted_at or math.max(now, clock)
+-- In the ordinary case every stamp given out so far is covered, whatever this machine's clock says, and the cut-off takes a
+-- stamp of its own: of two in one millisecond the first counts what both cover. A revocation that is completed late covers
+-- what had begun when it was recorded, and no later sign-in.
+local through = late and accepted_at or math.max(now, clock + 1)
 local at = late and accepted_at or now
 redis.call('ZADD', cutoffs, whole(through), id)
 redis.call('ZADD', revocations, whole(accepted_at), id)

@@ -2,7 +2,8 @@
 -- own sessions. O(1), atomic, and no further than what has begun so far.
 -- KEYS  person, logouts, logout-cutoffs, ended-sids, revocations
 -- ARGV  revocation_id, now_ms, accepted_at_ms, late ('1' when a crash came between record and cut-off), forget_before_ms,
---       begun_by_ms, upstream sid or '', or_without_sid ('1'), offline too ('1'), forget_sids_before_ms, prompt ('1')
+--       begun_by_ms, upstream sid or '', or_without_sid ('1'), offline too ('1'), forget_sids_before_ms, prompt ('1'),
+--       arrived_ms of one that was kept or ''
 -- Returns 1 | 0 when this revocation had cut off before
 local person, logouts, cutoffs, ended_sids, revocations = unpack(KEYS)
 local id, now, accepted_at, late = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
@@ -10,9 +11,10 @@ local begun_by, sid = tonumber(ARGV[6]), ARGV[7] ~= '' and ARGV[7] or nil
 -- The same again must not end what began since, also once the first has been tidied up after.
 if redis.call('ZSCORE', cutoffs, id) then return 0 end
 local clock = number_at(person, 'clock')
-local through = late and accepted_at or math.max(now, clock)
+local through = late and accepted_at or math.max(now, clock + 1)
 local cut = {through = through, begun_by_ms = begun_by, sid = sid, at_ms = late and accepted_at or now}
 cut.or_without_sid, cut.offline, cut.prompt = ARGV[8] == '1', ARGV[9] == '1', ARGV[11] == '1'
+cut.arrived_ms = tonumber(ARGV[12])
 redis.call('HSET', logouts, id, cjson.encode(cut))
 redis.call('ZADD', cutoffs, whole(through), id)
 redis.call('ZADD', revocations, whole(accepted_at), id)

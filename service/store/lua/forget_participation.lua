@@ -1,7 +1,7 @@
 -- Applications have been told of a revocation: they hold none of these sessions any more; what a newer sign-in added stays.
 -- KEYS  cutoffs, logout-cutoffs, participation, its untils, its counts
 -- ARGV  revocation_id, session_id when only one was meant or '', json {{client_id, sub, sid or '' for every one}, …},
---       json {begun_by_ms, sid, or_without_sid, offline, prompt} of a partial cut-off or '', now_ms
+--       json {begun_by_ms, sid, or_without_sid, offline, prompt, arrived_ms} of a partial cut-off or '', now_ms
 -- Returns the number of entries dropped
 local cutoffs, logout_cutoffs, participation = KEYS[1], KEYS[2], {unpack(KEYS, 3)}
 local through = tonumber(redis.call('ZSCORE', cutoffs, ARGV[1]) or redis.call('ZSCORE', logout_cutoffs, ARGV[1]) or false) or 0

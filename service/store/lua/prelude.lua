@@ -65,8 +65,10 @@ local function covers(cut, it)
   if it.stamp > cut.through then return false end
   local named = cut.sid ~= nil and it.upstream_sid == cut.sid
   -- What a message names by its own `sid` that has come at once is meant, however our clock stands to the identity provider's.
-  -- Only by that one's own clock, or when the message is late, can it be another session of that name, begun since.
-  if it.begun_ms > cut.begun_by_ms and (it.dated or not named or not cut.prompt) then return false end
+  -- Only by that one's own clock, when the message is late, or when it was kept and this came after it, can it be another
+  -- session of that name, begun since.
+  local meant = named and not it.dated and cut.prompt and it.stamp <= (cut.arrived_ms or it.stamp)
+  if it.begun_ms > cut.begun_by_ms and not meant then return false end
   return not cut.sid or named or (cut.or_without_sid and not it.upstream_sid)
 end
 
