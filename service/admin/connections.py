@@ -100,7 +100,9 @@ async def update_connection(request: Request) -> Response:
     if body.enabled is not None:
         changed = replace(changed, enabled=body.enabled)
     if body.enabled_clients is not None:
-        await _require_known(resources, body.enabled_clients)
+        # One that was removed stays named until it is taken out: a list that was read can be written back.
+        new = [each for each in body.enabled_clients if each not in connection.enabled_clients]
+        await _require_known(resources, new)
         changed = replace(changed, enabled_clients=tuple(dict.fromkeys(body.enabled_clients)))
     if body.options is not None:
         merged = {**body_of(connection.options), **body.options}

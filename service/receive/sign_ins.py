@@ -18,7 +18,7 @@ from service.web import answers
 from service.web.access import Caller, require_caller
 from service.web.bodies import Body, moment, read_body
 from service.web.descriptions import describe_participant, describe_session
-from service.web.found import find_connection, find_session
+from service.web.found import count_live_tokens, find_connection, find_session
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
@@ -151,7 +151,7 @@ async def read_session(request: Request) -> Response:
     caller = await require_caller(request)
     session = _own_part(caller, await find_session(resources, request.path_params["session_id"]))
     now_ms = resources.clock.now_ms()
-    live = await resources.sessions.live_tokens(session.user_id, [session.session_id], now_ms=now_ms)
+    live = await count_live_tokens(resources, session.user_id, [session.session_id], now_ms=now_ms)
     return JSONResponse(describe_session(session, now_ms, live.get(session.session_id, {})), headers=NO_STORE)
 
 
