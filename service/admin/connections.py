@@ -87,7 +87,11 @@ async def read_connection(request: Request) -> Response:
 
 
 async def update_connection(request: Request) -> Response:
-    """Change a connection; new options are checked against the identity provider like those of a new one."""
+    """Change a connection; new options are checked against the identity provider like those of a new one.
+
+    With `enabled` false its doors answer 403 and nobody signs in through it. That ends nothing: sessions and refresh tokens
+    live on as they are, and the management API ends them as before.
+    """
     require_administrator(request)
     resources = resources_of(request)
     connection = await _find(request)

@@ -66,8 +66,17 @@ class SignInBody(Body):
     identifiers: list[Subject] = Field(
         default=[], max_length=MAX_IDENTIFIERS, description="RFC 9493 identifiers the person may be named by."
     )
-    upstream_sid: Text | None = Field(default=None, description="`sid` of the identity provider's ID token.")
-    auth_time: int | None = Field(default=None, ge=0, description="When the person authenticated, in seconds.")
+    upstream_sid: Text | None = Field(
+        default=None,
+        description="`sid` of the identity provider's ID token, by which its logout tokens name the session.",
+    )
+    auth_time: int | None = Field(
+        default=None,
+        ge=0,
+        description="When the person authenticated, in seconds, as the ID token says. Without it the session counts as begun "
+        "in the second it is reported: a sign-in from before a logout is then let in after it, and a logout token with `sub` "
+        "alone does not reach it when the identity provider's clock is behind ours.",
+    )
     expires_in: int | None = Field(default=None, ge=1, le=MAX_LIFETIME_S, description="Lifetime in seconds.")
     clients: list[ParticipantBody] = Field(default=[], max_length=MAX_CLIENTS)
 
