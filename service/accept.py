@@ -120,8 +120,7 @@ async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: 
                 revocation.user_ids, scope, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, late=late
             )
         case TokenFamily(session_id=session_id, family_id=family_id):
-            reused = revocation.initiator == "refresh_token_reuse"
             for user_id in revocation.user_ids:
                 await people.families.end(
-                    user_id, session_id, family_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms, reused=reused
+                    user_id, session_id, family_id, rid, now_ms=now_ms, accepted_at_ms=accepted_at_ms
                 )

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from service.embedded_redis import EmbeddedRedis
+from tests.support.documented import never_seen
 from tests.support.redis_server import empty, start_redis
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """After every test has run: the answers that are documented and that no test has seen. A report, and no failure."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and not config.option.keyword and not config.option.markexpr and (missing := never_seen()):
+        terminalreporter.section("documented answers that no test has seen")
+        terminalreporter.write_line("\n".join(missing))
 
 
 @pytest.fixture(scope="session")

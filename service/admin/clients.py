@@ -133,7 +133,8 @@ async def delete_client(request: Request) -> Response:
     is registered anew. Sessions it has a part in live on for the other applications in them. It is told of nothing from now
     on: what it is still owed, and what it would be owed by a later revocation, is `skipped` with the reason `client_deleted`.
 
-    To have it told of the end of its sessions, end them first.
+    To have it told of the end of its sessions, end them first. Connections go on naming it in `enabled_clients` until it is
+    taken out there; registered anew, it is enabled again where it is still named.
     """
     require_administrator(request)
     application = await _find(request)

@@ -11,6 +11,7 @@ from service.domain.clock import Clock
 from service.domain.connection import Connection
 from service.errors import InvalidRequest
 from service.outbound import Fetched, Outbound
+from service.resources import Resources
 from service.settings import Settings
 from service.store.health import Finding, Level
 from service.verify.connection_health import look_at_certificates, look_at_keys
@@ -86,7 +87,7 @@ async def check_connection(request: Request) -> Response:
         *await _keys(connection, keys, now_ms=resources.clock.now_ms()),
         _clock(fetcher),
         _endpoints(connection, resources.settings),
-        _enabled_clients(connection),
+        await _enabled_clients(connection, resources),
         _event_hook(connection),
     ]
     return JSONResponse(_describe(checks), headers=NO_STORE)
@@ -152,11 +153,17 @@ def _endpoints(connection: Connection, settings: Settings) -> Check:
     return Check(check="endpoints", level="ok", detail=told)
 
 
-def _enabled_clients(connection: Connection) -> Check:
+async def _enabled_clients(connection: Connection, resources: Resources) -> Check:
     count = len(connection.enabled_clients)
     if not count:
         return Check(check="enabled_clients", level="warn", detail="none: nobody can sign in through it anywhere")
-    return Check(check="enabled_clients", level="ok", detail=f"{count} {'client' if count == 1 else 'clients'}")
+    known = await resources.applications.get_many(connection.enabled_clients)
+    told = f"{count} {'client' if count == 1 else 'clients'}"
+    removed = [each for each in connection.enabled_clients if each not in known]
+    if removed:
+        detail = f"{told}, {len(removed)} of them removed, and so told of nothing: {removed[0]}"
+        return Check(check="enabled_clients", level="warn", detail=detail if len(removed) == 1 else f"{detail}, …")
+    return Check(check="enabled_clients", level="ok", detail=told)
 
 
 def _event_hook(connection: Connection) -> Check:

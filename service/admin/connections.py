@@ -87,7 +87,11 @@ async def read_connection(request: Request) -> Response:
 
 
 async def update_connection(request: Request) -> Response:
-    """Change a connection; new options are checked against the identity provider like those of a new one."""
+    """Change a connection; new options are checked against the identity provider like those of a new one.
+
+    With `enabled` false its doors answer 403 and nobody signs in through it. That ends nothing: sessions and refresh tokens
+    live on as they are, and the management API ends them as before.
+    """
     require_administrator(request)
     resources = resources_of(request)
     connection = await _find(request)
@@ -100,7 +104,9 @@ async def update_connection(request: Request) -> Response:
     if body.enabled is not None:
         changed = replace(changed, enabled=body.enabled)
     if body.enabled_clients is not None:
-        await _require_known(resources, body.enabled_clients)
+        # One that was removed stays named until it is taken out: a list that was read can be written back.
+        new = [each for each in body.enabled_clients if each not in connection.enabled_clients]
+        await _require_known(resources, new)
         changed = replace(changed, enabled_clients=tuple(dict.fromkeys(body.enabled_clients)))
     if body.options is not None:
         merged = {**body_of(connection.options), **body.options}

@@ -9,6 +9,7 @@ from service.store.people import Person
 from service.web import answers
 from service.web.access import require_administrator
 from service.web.descriptions import describe_person, describe_session
+from service.web.found import count_live_tokens
 from service.web.operation import Operation
 from service.web.pages import FLAG, page, read_flag, read_page
 from service.web.problems import NO_STORE
@@ -32,7 +33,7 @@ async def list_user_sessions(request: Request) -> Response:
     now_ms = resources.clock.now_ms()
     listed, following = await resources.sessions.of_person(person.user_id, after=after, limit=limit)
     found = [each for each in listed if wanted in {None, each.active(now_ms)}]
-    live = await resources.sessions.live_tokens(person.user_id, [each.session_id for each in found], now_ms=now_ms)
+    live = await count_live_tokens(resources, person.user_id, [each.session_id for each in found], now_ms=now_ms)
     items = [describe_session(each, now_ms, live.get(each.session_id, {})) for each in found]
     return JSONResponse(page(items, following=following), headers=NO_STORE)
 

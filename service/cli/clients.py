@@ -112,8 +112,10 @@ def new_secret(shell: Shell, *, client_id: Named, yes: Yes = False) -> None:
 @clients.command("delete")
 @over_api
 def delete_client(shell: Shell, *, client_id: Named, yes: Yes = False) -> None:
-    """Remove an application. What it is still owed is not sent any more. Asks first."""
-    shell.confirm(f"Remove the application {client_id}? It is told of no sign-out any more.", yes=yes)
+    """Remove an application. Its refresh tokens end, and what it is still owed is not sent any more. Asks first."""
+    shell.confirm(
+        f"Remove the application {client_id}? Its refresh tokens end, and it is told of no sign-out any more.", yes=yes
+    )
     shell.show(shell.api.call("DELETE", "clients", client_id), show_facts)
 
 

@@ -122,8 +122,12 @@ def update_connection(
 @connections.command("delete")
 @over_api
 def delete_connection(shell: Shell, *, connection: Named, yes: Yes = False) -> None:
-    """Remove a connection: its doors close at once. Asks first."""
-    shell.confirm(f"Remove the connection {connection}? Its identity provider can sign nobody out any more.", yes=yes)
+    """Remove a connection: its doors close at once, and no session ends by that. Asks first."""
+    shell.confirm(
+        f"Remove the connection {connection}? Its identity provider can sign nobody out any more; whoever is signed in "
+        "through it stays so.",
+        yes=yes,
+    )
     shell.show(shell.api.call("DELETE", "connections", connection), show_facts)
 
 
@@ -138,7 +142,11 @@ def enable_connection(shell: Shell, *, connection: Named) -> None:
 @over_api
 def disable_connection(shell: Shell, *, connection: Named, yes: Yes = False) -> None:
     """Close a connection's doors: its identity provider is answered 403, nobody signs in through it. Asks first."""
-    shell.confirm(f"Disable the connection {connection}? Its identity provider is answered 403.", yes=yes)
+    shell.confirm(
+        f"Disable the connection {connection}? Its identity provider is answered 403; whoever is signed in through it "
+        "stays so.",
+        yes=yes,
+    )
     shell.show(shell.api.call("PATCH", "connections", connection, body={"enabled": False}), show_facts)
 
 

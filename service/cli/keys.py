@@ -60,7 +60,8 @@ def keys_rotate(
     use_after: Annotated[
         int,
         typer.Option(
-            help="How long the new keys are published before they sign, such as 36h.",
+            help="How long the new keys are published before they sign, such as 36h, counted from now: with --print, put "
+            "them in place at once.",
             parser=parse_duration,
             metavar="DURATION",
         ),

@@ -147,6 +147,7 @@ async def rotate_refresh_token(request: Request) -> Response:
             family_id=rotated.token.family_id,
             client_id=rotated.token.client_id,
         )
+        # Recorded, then ended, then refused: a crash between these leaves no family that ended without a receipt.
         await resources.sink.accept(_end_of_family(rotated.token, "refresh_token_reuse"))
         raise InvalidGrant(NOT_HONOURED)
     return JSONResponse(_shown(secret, rotated), headers=NO_STORE)

@@ -18,7 +18,7 @@ from service.web import answers
 from service.web.access import Caller, require_caller
 from service.web.bodies import Body, moment, read_body
 from service.web.descriptions import describe_participant, describe_session
-from service.web.found import find_connection, find_session
+from service.web.found import count_live_tokens, find_connection, find_session
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
@@ -66,8 +66,17 @@ class SignInBody(Body):
     identifiers: list[Subject] = Field(
         default=[], max_length=MAX_IDENTIFIERS, description="RFC 9493 identifiers the person may be named by."
     )
-    upstream_sid: Text | None = Field(default=None, description="`sid` of the identity provider's ID token.")
-    auth_time: int | None = Field(default=None, ge=0, description="When the person authenticated, in seconds.")
+    upstream_sid: Text | None = Field(
+        default=None,
+        description="`sid` of the identity provider's ID token, by which its logout tokens name the session.",
+    )
+    auth_time: int | None = Field(
+        default=None,
+        ge=0,
+        description="When the person authenticated, in seconds, as the ID token says. Without it the session counts as begun "
+        "in the second it is reported: a sign-in from before a logout is then let in after it, and a logout token with `sub` "
+        "alone does not reach it when the identity provider's clock is behind ours.",
+    )
     expires_in: int | None = Field(default=None, ge=1, le=MAX_LIFETIME_S, description="Lifetime in seconds.")
     clients: list[ParticipantBody] = Field(default=[], max_length=MAX_CLIENTS)
 
@@ -151,7 +160,7 @@ async def read_session(request: Request) -> Response:
     caller = await require_caller(request)
     session = _own_part(caller, await find_session(resources, request.path_params["session_id"]))
     now_ms = resources.clock.now_ms()
-    live = await resources.sessions.live_tokens(session.user_id, [session.session_id], now_ms=now_ms)
+    live = await count_live_tokens(resources, session.user_id, [session.session_id], now_ms=now_ms)
     return JSONResponse(describe_session(session, now_ms, live.get(session.session_id, {})), headers=NO_STORE)
 
 

@@ -66,7 +66,7 @@ class DryRuns:
                 active, live = found[user_id]
                 found[user_id] = (
                     active + sum(each["active"] for each in surveyed),
-                    live + sum(sum(each["live_tokens"].values()) for each in surveyed),
+                    live + sum(len(times) for each in surveyed for times in each["live_tokens"].values()),
                 )
         return found
 

@@ -25,12 +25,10 @@ class Families:
         *,
         now_ms: int,
         accepted_at_ms: int,
-        reused: bool = False,
     ) -> None:
         """End one family, in one atomic step; one that has ended already stays as it is.
 
-        Its tokens that may be honoured are deleted, so nothing is left to be tidied up. `reused`: the revocation records that
-        one of them was spent twice, by which the family has ended already.
+        Its tokens that may be honoured are deleted, so nothing is left to be tidied up.
         """
         await self._record.script(
             "end_token_family",
@@ -42,7 +40,7 @@ class Families:
                 keyspace.token_family(user_id, family_id),
                 keyspace.family_tokens(user_id, family_id),
             ],
-            [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms, "1" if reused else "0"],
+            [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
         )
 
     async def tokens_ended(self, user_id: str, family_id: str, revocation_id: str) -> int:

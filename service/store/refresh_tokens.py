@@ -19,7 +19,7 @@ NOT_HONOURED = "the refresh token is not valid"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reused:
-    """A token that was spent before and came again: its family has ended, and nobody has recorded that yet."""
+    """A token that was spent before and came again: its family is to end, as a revocation. Nothing has been changed yet."""
 
     token: RefreshToken
 
@@ -103,7 +103,8 @@ class RefreshTokens:
     ) -> RefreshToken | Reused:
         """Spend `secret`, in one atomic step, and put `successor` in its place; what the successor stands for.
 
-        A token that was spent before ends its family: the answer is Reused until that has been recorded as a revocation.
+        Of a token that was spent before the answer is Reused, and nothing is changed, until its family has ended: whoever
+        asks records that as a revocation, which ends it.
         Within `grace_ms` of being spent it has another successor instead, as long as none has been spent itself: an answer
         may get lost. Raises InvalidGrant when the token is not honoured or not this client's, Conflict when the successor is
         registered already.

@@ -144,8 +144,9 @@ class Sessions:
 
     async def live_tokens(
         self, user_id: str, session_ids: Sequence[str], *, now_ms: int
-    ) -> dict[str, Mapping[str, int]]:
-        """How many refresh tokens each application has in each of these sessions of a person that are honoured now.
+    ) -> dict[str, Mapping[str, Sequence[int]]]:
+        """When each refresh token that is honoured now was issued, in milliseconds: of each of these sessions of a person, by
+        application. Whether the application is still registered is not asked.
 
         It costs a read for each token; of callers that come often, nobody needs it.
         """

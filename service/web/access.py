@@ -81,7 +81,7 @@ async def read_form_of_caller(request: Request) -> tuple[Caller, dict[str, str]]
 
     A credential in the header is looked at before the form is, so that no stranger learns what is wrong with their form.
     """
-    if request.headers.getlist("authorization") or not is_form(request):
+    if request.headers.getlist("authorization"):
         caller = await require_caller(request)
         form = await read_form(request)
         # A parameter without a value counts as one that was not sent (section 3.2).
@@ -91,10 +91,20 @@ async def read_form_of_caller(request: Request) -> tuple[Caller, dict[str, str]]
         if named and caller.application is not None and caller.application.client_id != named:
             raise InvalidRequest("`client_id` names another client than the Authorization header")
         return caller, form
-    form = await read_form(request)
+    form = await read_form(request) if is_form(request) else {}
     if not form.get("client_secret"):
-        return require_administrator(request), form
+        raise _nobody()
     return await _application(request, form.get("client_id", ""), form["client_secret"]), form
+
+
+def _nobody() -> NotAuthenticated:
+    """Applications are who calls there: what is missing is client authentication (RFC 6749 section 5.2)."""
+    return NotAuthenticated(
+        "client authentication is missing: `client_id` and `client_secret`, by HTTP Basic or in the form",
+        reason="missing_client_credentials",
+        error="invalid_client",
+        scheme="Basic",
+    )
 
 
 async def _application(request: Request, client_id: str, secret: str) -> Caller:

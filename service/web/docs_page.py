@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from service.web.docs_examples import curl
 from service.web.docs_style import STYLE
-from service.web.openapi import build_openapi
+from service.web.openapi import DESCRIPTION, build_openapi
 from service.web.operation import Access, Operation
 
 TAGS: Final = (
@@ -77,8 +77,7 @@ def _opening(version: str) -> str:
         '<a href="/openapi.json">/openapi.json</a>.</p>'
         "<p>The examples tell one story, from top to bottom. <code>$LOGOUTD</code> is where this service is, "
         "<code>$TOKEN</code> the administrator's token; <code>$CONNECTION_ID</code>, <code>$SESSION</code> and the others "
-        "come from the answers before. What removes something is best kept for last. "
-        'Errors are always <code>{"error", "error_description"}</code>, and name what was wrong.</p>'
+        "come from the answers before. What removes something is best kept for last.</p>" + _paragraphs(DESCRIPTION)
     )
 
 
@@ -91,7 +90,9 @@ def _contents(grouped: Mapping[str, Sequence[Operation]]) -> str:
 
 
 def _group(tag: str, operations: Iterable[Operation], document: Schema) -> str:
-    return f'<h2 id="{_slug(tag)}">{escape(tag)}</h2>' + "".join(_operation(each, document) for each in operations)
+    told = next((each["description"] for each in document["tags"] if each["name"] == tag), "")
+    parts = "".join(_operation(each, document) for each in operations)
+    return f'<h2 id="{_slug(tag)}">{escape(tag)}</h2>{_paragraphs(told)}{parts}'
 
 
 def _operation(operation: Operation, document: Schema) -> str:
@@ -101,9 +102,19 @@ def _operation(operation: Operation, document: Schema) -> str:
         f'<section class="operation" id="{_anchor(operation)}"><h3>{escape(operation.summary)}</h3>'
         f'<p><span class="method">{operation.method}</span><code>{escape(operation.path)}</code></p>'
         f'<p class="dim">Who may call: {escape(CALLERS[operation.access])}</p>'
+        + _paragraphs(described["description"])
         + _table("Parameters", ("Name", "Where", "Description"), _parameters(operation, described))
-        + _table("Body", ("Member", "Type", "Description"), _members(_body_schema(described), document))
+        + _table(
+            "Body",
+            ("Member", "Type", "Description"),
+            _members(_json_schema(described.get("requestBody", {})), document),
+        )
         + _table("Answers", ("Status", "Means"), answers)
+        + "".join(
+            _table(f"What {status} holds", ("Member", "Type", "Description"), _members(_json_schema(told), document))
+            for status, told in described["responses"].items()
+            if int(status) < 400
+        )
         + f"<h4>Example</h4><pre><code>{escape(curl(operation))}</code></pre></section>"
     )
 
@@ -112,28 +123,33 @@ def _parameters(operation: Operation, described: Schema) -> Iterator[tuple[str, 
     for each in described["parameters"]:
         yield each["name"], each["in"], each.get("description", "Required." if each["in"] == "path" else "")
     for number, name in enumerate(operation.form):
-        yield name, "form", "" if number else "Required."
+        told = operation.schemas.get(name, {}).get("description", "")
+        yield name, "form", told if number else f"Required. {told}".strip()
 
 
-def _body_schema(described: Schema) -> Schema:
-    schema: Schema = described.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+def _json_schema(described: Schema) -> Schema:
+    """Of a request's body or of an answer's, where that is JSON."""
+    schema: Schema = described.get("content", {}).get("application/json", {}).get("schema", {})
     return schema
 
 
 def _members(schema: Schema, document: Schema, prefix: str = "") -> Iterator[tuple[str, ...]]:
-    """A row for each member, and for those of the objects it holds under their path."""
+    """A row for each member, and for those of the objects it holds under their path; where an object is one of several kinds,
+    the members of all of them."""
     schema = _resolve(schema, document)
     if schema.get("type") == "array":
         yield from _members(schema.get("items", {}), document, f"{prefix}[].")
         return
-    required = schema.get("required", ())
-    for name, member in schema.get("properties", {}).items():
-        told = [] if name in required else ["optional"]
-        yield f"{prefix}{name}", _type(member, document), _describe(member, told)
-        inner = _resolve(member, document)
-        inside = _resolve(inner.get("items", {}), document) if inner.get("type") == "array" else inner
-        brackets = "[]" if inner.get("type") == "array" else ""
-        yield from _members(inside, document, f"{prefix}{name}{brackets}.") if "properties" in inside else ()
+    kinds = [_resolve(each, document) for each in _choices(schema)]
+    for name in dict.fromkeys(name for each in kinds for name in each.get("properties", {})):
+        members = [each["properties"][name] for each in kinds if name in each.get("properties", {})]
+        always = all(name in each.get("required", ()) for each in kinds if "properties" in each)
+        types = dict.fromkeys(_type(each, document) for each in members)
+        yield f"{prefix}{name}", " or ".join(types), _describe(members[0], [] if always else ["optional"])
+        inner = _resolve(members[0], document)
+        is_list = inner.get("type") == "array"
+        inside = _resolve(inner.get("items", {}), document) if is_list else inner
+        yield from _members(inside, document, f"{prefix}{name}{'[]' if is_list else ''}.")
 
 
 def _describe(member: Schema, told: list[str]) -> str:
@@ -147,7 +163,8 @@ def _describe(member: Schema, told: list[str]) -> str:
 
 def _type(member: Schema, document: Schema) -> str:
     names = []
-    for each in _choices(_resolve(member, document)):
+    for choice in _choices(_resolve(member, document)):
+        each = _resolve(choice, document)
         if "enum" in each or "const" in each:
             names.append(" | ".join(json.dumps(value) for value in each.get("enum", [each.get("const")])))
         elif each.get("type") == "array":
@@ -158,7 +175,7 @@ def _type(member: Schema, document: Schema) -> str:
 
 
 def _choices(member: Schema) -> Sequence[Schema]:
-    choices: Sequence[Schema] = member.get("anyOf", [member])
+    choices: Sequence[Schema] = member.get("anyOf") or member.get("oneOf") or [member]
     return choices
 
 
@@ -167,6 +184,10 @@ def _resolve(schema: Schema, document: Schema) -> Schema:
     while "$ref" in found:
         found = document["components"]["schemas"][found["$ref"].rpartition("/")[2]]
     return found
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{_code(each)}</p>" for each in re.split(r"\n{2,}", text.strip()) if each)
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,5 +1,7 @@
 """Things callers name, looked up; what is not there is NotFound, in the same words everywhere."""
 
+from collections.abc import Mapping, Sequence
+
 from service.domain.connection import Connection
 from service.domain.refresh_token import RefreshToken
 from service.domain.session import Session
@@ -20,6 +22,22 @@ async def belongs_to_a_client(resources: Resources, token: RefreshToken) -> bool
     (RFC 7592 section 2.3), and registering its client_id anew brings none of them back."""
     application = await resources.applications.get(token.client_id)
     return application is not None and application.created_at_ms <= token.issued_at_ms
+
+
+async def count_live_tokens(
+    resources: Resources, user_id: str, session_ids: Sequence[str], *, now_ms: int
+) -> dict[str, Mapping[str, int]]:
+    """How many refresh tokens each application has in each of these sessions of a person that are honoured now."""
+    found = await resources.sessions.live_tokens(user_id, session_ids, now_ms=now_ms)
+    clients = await resources.applications.get_many({each for issued in found.values() for each in issued})
+    return {
+        session_id: {
+            client_id: sum(clients[client_id].created_at_ms <= at_ms for at_ms in times)
+            for client_id, times in issued.items()
+            if client_id in clients
+        }
+        for session_id, issued in found.items()
+    }
 
 
 async def find_session(resources: Resources, session_id: str) -> Session:

@@ -66,6 +66,8 @@ async def read_metadata(request: Request) -> Response:
             each for each in SIGNING_ALGORITHMS if each in resources.key_ring.algorithms
         ],
         "subject_types_supported": ["public", "pairwise"],
+        # Required (RFC 8414 section 2), and there are none: nobody signs in here. Section 3.2 would leave an empty list out, and
+        # libraries would refuse the whole.
         "response_types_supported": [],
     }
     return JSONResponse(metadata, headers=PUBLIC_CACHE)

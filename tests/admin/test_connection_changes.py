@@ -174,6 +174,20 @@ async def test_enabled_clients_can_be_set_all_at_once(api: Api, idp: IdentityPro
     refused(await api.patch(path, {"enabled_clients": ["nobodys"]}), 400, "invalid_request", "nobodys")
 
 
+async def test_a_list_that_names_a_removed_client_can_be_written_back_as_it_was_read(
+    api: Api, idp: IdentityProvider
+) -> None:
+    connection = await api.connection(idp, "wiki", "board")
+    path = f"/api/v2/connections/{connection['id']}"
+    await api.delete("/api/v2/clients/wiki")
+
+    read = (await api.get(path)).json()["enabled_clients"]
+    assert (await api.patch(path, {"enabled_clients": read})).json()["enabled_clients"] == ["wiki", "board"]
+
+    assert (await api.patch(path, {"enabled_clients": ["board"]})).json()["enabled_clients"] == ["board"]
+    refused(await api.patch(path, {"enabled_clients": read}), 400, "invalid_request", "wiki")
+
+
 async def test_a_client_that_does_not_exist_cannot_be_enabled_but_disabled(api: Api, idp: IdentityProvider) -> None:
     connection = await api.connection(idp, "shop", "wiki")
     path = f"/api/v2/connections/{connection['id']}/clients"

@@ -177,6 +177,16 @@ async def test_a_disabled_connection_without_clients_is_warned_of(api: Api, idp:
     assert found["event_hook"] == [("ok", "no secret is set: that door is closed")]
 
 
+async def test_a_removed_client_that_is_still_named_is_warned_of(api: Api, idp: IdentityProvider) -> None:
+    set_clock(api)
+    connection = await api.connection(idp, "shop", "wiki", "board")
+    for name, told in (("wiki", "1 of them removed, and so told of nothing: wiki"), ("shop", "2 of them removed")):
+        await api.delete(f"/api/v2/clients/{name}")
+        ((level, detail),) = (await checklist(api, connection))["enabled_clients"]
+        assert level == "warn"
+        assert detail.startswith(f"3 clients, {told}")
+
+
 async def test_only_a_connection_that_is_there_is_tested_and_only_by_the_administrator(
     api: Api, idp: IdentityProvider
 ) -> None:

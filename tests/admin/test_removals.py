@@ -24,8 +24,9 @@ async def test_a_removed_clients_refresh_tokens_are_dead_and_its_sessions_live_o
     rotated = await api.post("/api/v2/refresh-tokens/rotate", {"refresh_token": of_shop, "client_id": "shop"})
     refused(rotated, 400, "invalid_grant")
     assert (await api.introspect(of_wiki)).json()["active"] is True
-    shown = (await api.get(f"/api/v2/sessions/{session['session_id']}")).json()
-    assert shown["active"] is True
+    listed = (await api.get(f"/api/v2/users/{session['user_id']}/sessions")).json()["items"]
+    for shown in ((await api.get(f"/api/v2/sessions/{session['session_id']}")).json(), *listed):
+        assert (shown["active"], shown["live_refresh_tokens"]) == (True, 1)
 
 
 async def test_a_client_registered_anew_does_not_get_the_tokens_of_its_namesake(
@@ -37,8 +38,11 @@ async def test_a_client_registered_anew_does_not_get_the_tokens_of_its_namesake(
     api.clock.advance(1)
     await api.client("shop")
     await api.patch(f"/api/v2/connections/{connection['id']}", {"enabled_clients": ["shop"]})
-    after = await api.refresh_token(await api.sign_in(idp, "shop"), "shop")
+    session = await api.sign_in(idp, "shop")
+    after = await api.refresh_token(session, "shop")
 
+    listed = (await api.get(f"/api/v2/users/{session['user_id']}/sessions")).json()["items"]
+    assert sorted(each["live_refresh_tokens"] for each in listed) == [0, 1]
     for by in (api.by("shop"), None):
         answers = [await (api.introspect(each, by=by) if by else api.introspect(each)) for each in (before, after)]
         assert [each.json()["active"] for each in answers] == [False, True]

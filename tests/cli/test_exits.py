@@ -228,6 +228,21 @@ def test_whoever_does_not_say_yes_has_changed_nothing(
     unchanged(commands, signed_in)
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (DESTRUCTIVE[0], "sign nobody out any more; whoever is signed in through it stays so"),
+        (DESTRUCTIVE[1], "answered 403; whoever is signed in through it stays so"),
+        (DESTRUCTIVE[2], "Its refresh tokens end"),
+        (DESTRUCTIVE[3], "stops working at once"),
+    ],
+)
+def test_the_question_says_what_comes_of_a_yes(
+    commands: Commands, signed_in: dict[str, Any], command: tuple[str, ...], told: str
+) -> None:
+    assert told in at_a_terminal(commands, *named(command, signed_in), typed=b"n\n")[2]
+
+
 def test_whoever_says_yes_has(commands: Commands, signed_in: dict[str, Any]) -> None:
     status, out, shown = at_a_terminal(commands, "revocations", "create", "okta", "ada@example.com", typed=b"y\n")
     assert status == 0, shown

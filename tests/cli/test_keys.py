@@ -72,7 +72,9 @@ def test_list_tells_each_key_its_place_and_its_times(tmp_path: Path) -> None:
         {"kid": "es256-2", "alg": "ES256", "state": "current", "used_from": "2023-11-14T22:13:20Z", "used_until": None},
     ]
     assert keys("list", file=file).stdout == (
-        "es256-1  ES256  previous  -  2023-11-14T22:13:20Z\nes256-2  ES256  current  2023-11-14T22:13:20Z  -\n"
+        "KID      ALG    STATE     USED FROM             USED UNTIL\n"
+        "es256-1  ES256  previous  -                     2023-11-14T22:13:20Z\n"
+        "es256-2  ES256  current   2023-11-14T22:13:20Z  -\n"
     )
 
 
@@ -87,7 +89,7 @@ def test_on_a_terminal_there_is_a_table(file: Path, monkeypatch: pytest.MonkeyPa
     places = parse_signing_keys(read_keys(file)).places(now_s=0)
     tell_places(places, as_json=False, out=out, made=["es256-1"])
     header, *rows = out.getvalue().splitlines()
-    assert header.split() == ["kid", "alg", "state", "used", "from", "used", "until"]
+    assert header.split() == ["KID", "ALG", "STATE", "USED", "FROM", "USED", "UNTIL"]
     assert [row.split() for row in rows] == [
         ["rs256-1", "RS256", "current", "-", "-"],
         ["es256-1", "ES256", "current", "(new)", "-", "-"],

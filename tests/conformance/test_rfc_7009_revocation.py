@@ -98,8 +98,8 @@ async def test_section_2_1_a_wrong_or_unknown_hint_does_not_end_the_search(
 
 async def test_section_2_1_the_client_must_authenticate(api: Api, idp: IdentityProvider) -> None:
     token = await issued(api, idp)
-    refused(await revoke(api, token, by=NOBODY), 401, "invalid_token")
-    refused(await revoke(api, token, by=NOBODY, client_id="shop"), 401, "invalid_token")
+    refused(await revoke(api, token, by=NOBODY), 401, "invalid_client", "missing")
+    refused(await revoke(api, token, by=NOBODY, client_id="shop"), 401, "invalid_client", "missing")
     refused(await revoke(api, token, by=basic("shop", "wrong")), 401, "invalid_client")
     refused(await revoke(api, token, by=NOBODY, client_id="shop", client_secret="wrong"), 401, "invalid_client")
     assert await active(api, token) == [True]

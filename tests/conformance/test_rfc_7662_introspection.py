@@ -44,10 +44,13 @@ async def session(api: Api, idp: IdentityProvider, **members: Any) -> dict[str, 
     )
 
 
-async def test_section_2_1_the_caller_must_authenticate(api: Api) -> None:
+async def test_section_2_3_the_caller_must_authenticate_and_reads_how(api: Api) -> None:
     answer = await api.introspect("anything", by=NOBODY)
-    refused(answer, 401, "invalid_token")
-    assert answer.headers["www-authenticate"].startswith("Bearer ")
+    refused(answer, 401, "invalid_client", "by HTTP Basic or in the form")
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+    operator = await api.introspect("anything", by={"Authorization": "Bearer not-the-administrators"})
+    refused(operator, 401, "invalid_token")
+    assert operator.headers["www-authenticate"].startswith("Bearer ")
 
 
 async def test_section_2_1_it_may_do_so_in_the_form(api: Api, idp: IdentityProvider) -> None:

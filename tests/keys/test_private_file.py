@@ -1,5 +1,7 @@
 """The file of the keys replaced: whole or not at all, never readable by more people than before."""
 
+import errno
+import fcntl
 import stat
 import threading
 from pathlib import Path
@@ -88,3 +90,17 @@ def test_of_two_that_change_it_at_once_the_second_waits(path: Path) -> None:
 def test_a_folder_that_is_not_there_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(SigningKeysError, match="FileNotFoundError"), only_one_changes(tmp_path / "no" / "keys.json"):
         raise AssertionError("unreachable")
+
+
+def test_where_nothing_can_be_locked_it_is_told_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems have no locks; no test has one of those."""
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(SigningKeysError, match=r"cannot be locked \(No locks available\): use --print$"),
+        only_one_changes(tmp_path / "keys.json"),
+    ):
+        pytest.fail("nothing may be changed")

@@ -9,6 +9,7 @@ import pytest
 from service.domain.refresh_token import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
 from service.web.bodies import moment
 from tests.support.asgi import ADMINISTRATOR, Api, refused, serving
+from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
 
@@ -150,6 +151,23 @@ async def test_what_is_spent_twice_ends_its_family_with_one_receipt(api: Api, id
     line = heard.one("refresh_token.reused")
     assert (line["refresh_token_id"], line["client_id"]) == (first["refresh_token_id"], "shop")
     assert not [each for each in (first["refresh_token"], second, third) if each in str(heard.lines)]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("at", range(1, 15))
+async def test_whenever_redis_goes_away_no_family_has_ended_without_a_receipt(
+    api: Api, idp: IdentityProvider, at: int, moment: Moment
+) -> None:
+    first = (await issued(api, idp))["refresh_token"]
+    second = await rotated(api, first)
+
+    with redis_away(at=at, moment=moment) as broken:
+        answer = await rotate(api, first)
+
+    assert answer.status_code == (503 if broken.happened else 400)
+    ended, told = await active(api, second) == [False], await receipts(api)
+    assert bool(told) or not ended
+    assert ended or broken.happened
 
 
 async def test_an_application_rotates_its_own_and_no_other(api: Api, idp: IdentityProvider) -> None:

@@ -1,7 +1,9 @@
 """Two administrators at once, and answers lost on the way: no change undoes another, none is refused for its own echo."""
 
 import asyncio
+import itertools
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -9,6 +11,7 @@ from service.errors import Conflict
 from tests.support.asgi import Api, refused
 from tests.support.house import House
 from tests.support.identity_provider import IdentityProvider
+from tests.support.pauses import paused
 
 
 async def test_of_two_changes_of_one_reading_of_a_connection_the_second_is_refused(house: House) -> None:
@@ -107,3 +110,35 @@ async def test_a_change_that_waits_for_the_identity_provider_does_not_undo_a_qui
     told = (await api.get(path)).json()
     assert told["enabled"] is False
     assert told["options"] == connection["options"]
+
+
+CHANGES = [
+    ("PATCH", "/api/v2/connections/okta", {"display_name": "Okta"}),
+    ("PATCH", "/api/v2/connections/okta/clients", [{"client_id": "wiki", "status": False}]),
+    ("PATCH", "/api/v2/clients/shop", {"client_name": "Shop"}),
+    ("POST", "/api/v2/clients/shop/secret", None),
+]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+async def test_a_change_undoes_none_that_came_between_at_whatever_moment(
+    api: Api, idp: IdentityProvider, method: str, path: str, body: object
+) -> None:
+    """It is refused when it had read what was there before, and counts beside the other when it had not."""
+    await api.connection(idp, "shop", "wiki")
+    of_client = "clients/shop" in path
+    thing = "/api/v2/clients/shop" if of_client else "/api/v2/connections/okta"
+    member = "backchannel_logout_session_required" if of_client else "enabled"
+    statuses = set()
+    for at in itertools.count(1):
+        wanted = not (await api.get(thing)).json()[member]
+        with paused(at=at) as pause:
+            answer = await pause.around(api.call(method, path, body), partial(api.patch, thing, {member: wanted}))
+        if answer.status_code != 200:
+            refused(answer, 409, "conflict", "changed")
+        assert (await api.get(thing)).json()[member] is wanted
+        statuses.add(answer.status_code)
+        if not pause.happened:
+            break
+    assert statuses == {200, 409}

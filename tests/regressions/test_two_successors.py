@@ -15,6 +15,7 @@ async def test_a_second_successor_that_is_spent_ends_the_family(redis_url: str, 
         assert await house.token_honoured(newest)
 
         assert isinstance(await house.rotate(lost), Reused)
+        await house.revoke_family(lost, initiator="refresh_token_reuse")
 
         assert not any([await house.token_honoured(each) for each in (first, kept, lost, newest)])
         assert await house.session_honoured(session)

@@ -10,13 +10,11 @@ MOST_SUCCESSORS = 5
 
 @dataclass(eq=False)
 class ModelFamily:
-    """`reused`: a token spent twice has ended it; `recorded`: and that is a revocation by now."""
+    """Everything a first token is rotated into."""
 
     expires_at_ms: int
     idle_ms: int | None
     ended: bool = False
-    reused: bool = False
-    recorded: bool = False
 
     def expiry(self, now_ms: int) -> int:
         """When a token issued now expires."""
@@ -40,22 +38,17 @@ class ModelPlace:
         return self.family.ended or self.spent_at_ms is not None
 
     def rotate(self, *, could_live: bool, now_ms: int, grace_ms: int) -> Outcome:
-        """Spend it. `could_live`: it is honoured, or would be had it not been spent."""
+        """Spend it. `could_live`: it is honoured, or would be had it not been spent. What is spent twice changes nothing by
+        itself."""
         family = self.family
-        if family.ended:
-            again = self.spent_at_ms is not None and family.reused and not family.recorded
-            return "reused" if again else "invalid"
-        if not could_live:
+        if family.ended or not could_live:
             return "invalid"
         if self.spent_at_ms is None and self.parent is not None and self.parent.succeeded:
             # Another successor of the same token has been spent: one of the two was found.
-            self.spent_at_ms = now_ms
-            family.ended = family.reused = True
             return "reused"
         if self.spent_at_ms is not None:
             in_grace = abs(now_ms - self.spent_at_ms) < grace_ms
             if not in_grace or self.succeeded or self.successors >= MOST_SUCCESSORS:
-                family.ended = family.reused = True
                 return "reused"
         else:
             self.spent_at_ms = now_ms

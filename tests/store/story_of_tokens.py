@@ -45,9 +45,8 @@ class StoryOfTokens(StoryOpening):
         return among[-1 - step.which % len(among)]
 
     def rotate(self, token: ModelToken, step: Step) -> None:
-        """A client spends a token, for the first time or not; a crash comes right after a reuse, before it is recorded."""
+        """A client spends a token, for the first time or not; a crash comes right after a reuse is recorded, or just before."""
         place, family, now_ms = token.place, token.place.family, self.now_ms
-        lived = [each for each in self.model.tokens if each.place.family is family and each.honoured(now_ms)]
         outcome = place.rotate(could_live=token.could_live(now_ms), now_ms=now_ms, grace_ms=step.grace_s * 1000)
         secret = f"a-successor-minted-elsewhere-{next(self.numbers)}"
         rotating = self.house.rotate(token.secret, token.client, grace_s=step.grace_s, successor=secret)
@@ -62,11 +61,10 @@ class StoryOfTokens(StoryOpening):
         else:
             assert isinstance(self.run(rotating), Reused)
             self.what_is_honoured_is_what_the_model_says()
-            for each in lived:
-                each.ended_alive = True
             if self.orderly or step.kind != "rotate and crash":
                 self._accept(self._new_end(token, family, "refresh_token_reuse"))
-                family.recorded = True
+            elif step.flag:
+                self.run(self.house.record_only(self._new_end(token, family, "refresh_token_reuse").request))
 
     def give_back(self, token: ModelToken, _step: Step) -> None:
         """Its client has no use for it any more (RFC 7009): nobody counts that."""
@@ -97,6 +95,9 @@ class StoryOfTokens(StoryOpening):
         request = self.run(self.house.end_of_family(token.secret, initiator=initiator))
         if initiator == "refresh_token_delete":
             request = replace(request, revocation_id=f"rev_{next(self.numbers)}")
+        for known in self.model.revocations:
+            if known.request.revocation_id == request.revocation_id:
+                return known  # recorded before a crash, and come again
         revocation = ModelRevocation(request, (), self.now_ms, family=family)
         self.model.revocations.append(revocation)
         return revocation

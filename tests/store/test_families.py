@@ -1,7 +1,5 @@
 """Families of refresh tokens in the record: ended in one step, counted once, without any session."""
 
-import pytest
-
 from service.domain.refresh_token import RefreshToken, hash_token
 from service.store import keyspace
 from service.store.families import BY_ITS_CLIENT
@@ -17,7 +15,7 @@ async def facts(house: House, secret: str) -> RefreshToken:
     return found
 
 
-async def end(house: House, token: RefreshToken, revocation_id: str = "rev_1", *, reused: bool = False) -> None:
+async def end(house: House, token: RefreshToken, revocation_id: str = "rev_1") -> None:
     now_ms = house.clock.now_ms()
     await house.resources.people.families.end(
         ADA,
@@ -26,7 +24,6 @@ async def end(house: House, token: RefreshToken, revocation_id: str = "rev_1", *
         revocation_id,
         now_ms=now_ms,
         accepted_at_ms=now_ms,
-        reused=reused,
     )
 
 
@@ -85,16 +82,6 @@ async def test_and_what_the_family_took_with_it_no_revocation_counts_again(house
     await end(house, token)
     assert (await house.work_off(await house.revoke("ada"))).refresh_tokens_revoked == 0
     assert await counted(house, token) == 1
-
-
-@pytest.mark.parametrize("reused", [False, True])
-async def test_only_the_record_of_the_reuse_takes_over_what_a_reuse_has_ended(house: House, reused: bool) -> None:
-    first = await house.issue(await house.sign_in("ada", "crm"), "crm")
-    token = await facts(house, first)
-    await house.rotated(first)
-    await house.rotate(first)
-    await end(house, token, "rev_other", reused=reused)
-    assert await counted(house, token, "rev_other") == (1 if reused else 0)
 
 
 async def test_an_application_that_gives_its_token_back_leaves_no_revocation(house: House) -> None:

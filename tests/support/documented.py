@@ -14,6 +14,10 @@ ANYWHERE: Final = frozenset({405, 431, 500})
 """Statuses the document speaks of once, for all operations."""
 
 
+_SEEN: Final[set[tuple[str, int]]] = set()
+"""Answers that were held against the document in this run: of which operation, with which status."""
+
+
 async def hold_as_documented(response: httpx.Response) -> None:
     """Fail unless the answer is one the document tells of. For httpx's event hooks."""
     request = response.request
@@ -24,6 +28,7 @@ async def hold_as_documented(response: httpx.Response) -> None:
     name = f"{operation['operationId']} answers {response.status_code}"
     documented = operation["responses"].get(str(response.status_code))
     assert documented is not None, f"{name}, which is not documented: {response.text[:200]}"
+    _SEEN.add((operation["operationId"], response.status_code))
     for header, told in documented["headers"].items():
         value = response.headers.get(header)
         assert value is not None, f"{name} without {header}"
@@ -39,6 +44,17 @@ async def hold_as_documented(response: httpx.Response) -> None:
         problems = [each.message for each in validator_of(operation["operationId"], response.status_code)
                     .iter_errors(response.json())]  # fmt: skip
         assert not problems, f"{name} with another body than documented: {problems[0][:500]}"
+
+
+def never_seen() -> list[str]:
+    """Answers the document tells of and no test of this run has had."""
+    return [
+        f"{method.upper()} {path}: {status}"
+        for path, item in document()["paths"].items()
+        for method, operation in item.items()
+        for status in operation["responses"]
+        if (operation["operationId"], int(status)) not in _SEEN
+    ]
 
 
 @cache

@@ -36,6 +36,11 @@ async def ask(api: Api, operation: Operation, credential: dict[str, str]) -> htt
 async def test_every_guarded_operation_refuses_whoever_brings_no_credential(api: Api) -> None:
     for each in GUARDED:
         answer = await ask(api, each, dict(NOBODY))
+        if each.form:
+            # Whose callers are applications: OAuth has words of its own for that (RFC 6749 section 5.2).
+            refused(answer, 401, "invalid_client", "client authentication is missing")
+            assert answer.headers["www-authenticate"] == 'Basic realm="logoutd", charset="UTF-8"', each
+            continue
         refused(answer, 401, "invalid_token", "no bearer token")
         assert answer.headers["www-authenticate"].startswith('Bearer error="invalid_token", error_description="'), each
 

@@ -62,7 +62,7 @@ async def test_section_2_3_two_methods_at_once_are_refused(api: Api, path: str) 
 async def test_section_3_2_a_parameter_without_a_value_was_not_sent(api: Api, path: str) -> None:
     await api.client("shop")
     assert (await send(api, path, api.by("shop"), client_id="", client_secret="")).status_code == 200
-    refused(await send(api, path, client_id="shop", client_secret=""), 401, "invalid_token", "no bearer token")
+    refused(await send(api, path, client_id="shop", client_secret=""), 401, "invalid_client", "missing")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -76,7 +76,7 @@ async def test_section_3_2_1_a_client_may_name_itself_beside_its_header_and_no_o
 @pytest.mark.parametrize("path", PATHS)
 async def test_section_2_3_1_a_credential_in_the_url_is_none(api: Api, path: str) -> None:
     secret = (await api.client("shop"))["client_secret"]
-    refused(await send(api, f"{path}?client_id=shop&client_secret={secret}"), 401, "invalid_token")
+    refused(await send(api, f"{path}?client_id=shop&client_secret={secret}"), 401, "invalid_client", "missing")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -88,7 +88,7 @@ async def test_a_credential_in_a_form_is_none_where_it_is_sent_twice_or_the_body
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     twice = await api.call("POST", path, raw=raw + b"&client_id=shop", by=NOBODY, headers=form)
     assert secret not in refused(twice, 400, "invalid_request", "more than once")
-    refused(await api.call("POST", path, raw=raw, by=NOBODY), 401, "invalid_token")
+    refused(await api.call("POST", path, raw=raw, by=NOBODY), 401, "invalid_client", "missing")
 
 
 async def test_a_secret_in_a_form_opens_nothing_else(api: Api) -> None:

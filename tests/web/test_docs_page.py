@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import inspect
 import re
 from html import unescape
 
@@ -34,6 +35,21 @@ async def test_every_operation_is_there_with_its_answers_and_an_example(api: Api
         assert f'<span class="method">{each.method}</span>' in section
         assert all(f"<td><code>{status}</code></td>" in section for status in each.responses)
         assert "curl -s" in section
+        text = re.sub(r"<[^>]+>", "", unescape(section))
+        for said in (inspect.getdoc(each.endpoint) or "").replace("`", "").split("\n\n"):
+            assert said in text
+
+
+async def test_what_removing_something_does_and_does_not_end_is_told(api: Api) -> None:
+    page = await read(api)
+    for said in ("It ends nothing: sessions begun through it", "with the reason <code>client_deleted</code>"):
+        assert said in page
+
+
+async def test_the_page_opens_with_what_holds_for_every_call(api: Api) -> None:
+    opening = (await read(api)).partition("</header>")[0]
+    for said in ("unknown members are refused", "next_cursor", "error_description", "405"):
+        assert said in opening
 
 
 async def test_members_of_bodies_are_told_with_their_type_limits_and_default(api: Api) -> None:
@@ -44,6 +60,17 @@ async def test_members_of_bodies_are_told_with_their_type_limits_and_default(api
         "Optional; default &quot;openid&quot;" in page or "at most 1024 characters; default &quot;openid&quot;" in page
     )
     assert "at most 100 items" in page
+    assert "<td><code>subject.identifiers[].phone_number</code></td>" in page
+
+
+async def test_members_of_answers_are_told_too_those_of_every_kind_of_an_object(api: Api) -> None:
+    page = await read(api)
+    receipt = page.partition('id="read-revocation"')[2].partition("</section>")[0]
+    assert "<h4>What 200 holds</h4>" in receipt
+    for member in ("deliveries[].attempts[].duration_ms", "scope.begun_by", "scope.family_id", "accepted_at"):
+        assert f"<td><code>{member}</code></td>" in receipt
+    assert '"everything" or "session" or "begun_by" or "token_family"' in unescape(receipt)
+    assert "What 204 holds" not in page
 
 
 async def test_nothing_is_loaded_from_elsewhere(api: Api) -> None:

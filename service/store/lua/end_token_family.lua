@@ -1,7 +1,6 @@
 -- End one refresh token with all it was rotated from and into. No session ends.
 -- KEYS  person, revocations, session, session tokens, family, family tokens
--- ARGV  revocation_id or '' when there is no receipt, now_ms, accepted_at_ms, forget_before_ms, reused ('1' when it
---       records a reuse, which has ended the family)
+-- ARGV  revocation_id or '' when there is no receipt, now_ms, accepted_at_ms, forget_before_ms
 -- Returns 1 | 0 when the family was forgotten or had ended before
 local person, revocations, session, tokens, family, family_tokens = unpack(KEYS)
 local id = ARGV[1]
@@ -9,5 +8,4 @@ if id ~= '' then
   redis.call('ZADD', revocations, ARGV[3], id)
   redis.call('ZREMRANGEBYSCORE', revocations, '-inf', '(' .. ARGV[4])
 end
-if ARGV[5] == '1' and redis.call('HGET', family, 'ended_by') == 'reuse' then redis.call('HSET', family, 'ended_by', id) end
 return end_family({person, session, tokens, family, family_tokens}, id, tonumber(ARGV[2]))

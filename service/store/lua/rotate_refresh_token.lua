@@ -1,8 +1,9 @@
--- Spend a refresh token, and put its successor in its place. One that is spent twice ends its family (RFC 9700 section 4.14.2).
+-- Spend a refresh token, and put its successor in its place. One that is spent twice is told, and nothing is changed then: its
+-- family ends with the revocation that is recorded of it (RFC 9700 section 4.14.2), and not before anybody can see why.
 -- KEYS  person, session, session tokens, family, family tokens, token, successor
 -- ARGV  now_ms, client_id, token hash, successor hash, successor's refresh_token_id, keep_until_ms, grace_ms
 -- Returns {'rotated', successor fields} | {'invalid'} | {'exists'} when there is such a successor already |
---         {'reused', token fields} until that has been recorded as a revocation, {'invalid'} from then on
+--         {'reused', token fields} until its family has ended, {'invalid'} from then on
 
 -- Most successors of one token: so often a client may have lost the answer. More is somebody who has found it.
 local MOST_SUCCESSORS = 5
@@ -14,9 +15,7 @@ if token.client_id ~= ARGV[2] then return {'invalid'} end
 local reused = {'reused', redis.call('HGETALL', token_key)}
 local rotated_at = tonumber(token.rotated_at_ms or false)
 
-local ended_by = redis.call('HGET', family, 'ended_by')
--- Ended by a reuse that nobody has recorded yet: a crash came between, or this is the same call after a lost reply.
-if ended_by then return rotated_at and ended_by == 'reuse' and reused or {'invalid'} end
+if redis.call('HEXISTS', family, 'ended_by') == 1 then return {'invalid'} end
 
 -- Of a spent token it is asked whether its family may live yet.
 if rotated_at then token.rotated_at_ms, token.expires_at_ms = nil, token.family_expires_at_ms end
@@ -30,21 +29,11 @@ if rotated_at then
   -- The clocks of two machines differ, so a retry may seem to come before what it repeats.
   local in_grace = math.abs(now - rotated_at) < tonumber(ARGV[7])
   -- Once a successor has been spent the first answer has arrived, and nobody honest retries.
-  if not in_grace or token.succeeded == '1' or tonumber(token.successors) >= MOST_SUCCESSORS then
-    end_family({unpack(KEYS, 1, 5)}, 'reuse', now)
-    return reused
-  end
+  if not in_grace or token.succeeded == '1' or tonumber(token.successors) >= MOST_SUCCESSORS then return reused end
 end
 local parent = token.rotated_from and person_key .. ':token:' .. token.rotated_from
-if parent and not rotated_at and redis.call('HGET', parent, 'succeeded') == '1' then
-  -- Another successor of the same token has been spent: two holders, and one of them has found it. This one counts as spent
-  -- too, so that it is recognised until somebody has recorded the reuse.
-  redis.call('HSET', token_key, 'rotated_at_ms', ARGV[1])
-  for _, set in ipairs({session_tokens, family_tokens}) do redis.call('SREM', set, hash) end
-  end_family({unpack(KEYS, 1, 5)}, 'reuse', now)
-  redis.call('HINCRBY', family, 'live_tokens', 1)
-  return reused
-end
+-- Another successor of the same token has been spent: two holders, and one of them has found it.
+if parent and not rotated_at and redis.call('HGET', parent, 'succeeded') == '1' then return reused end
 if successor.stamp then return {'exists'} end
 
 local expires_at = tonumber(token.family_expires_at_ms)
