@@ -8,6 +8,7 @@ side's gets into our logs or errors.
     addresses     which addresses may be reached
     urls          which URLs are taken at registration, and again before a call
     connections   where both are enforced: the resolver, and the socket about to be connected
+    answers       how much of an answer is read, and which bytes are one
     failures      what became of a call that did not succeed, as a code
     client        the calls: `get_json`, `fetch_json`, `post_form`
 """

@@ -13,12 +13,12 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, Final, cast
 
-import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from service.outbound import urls
 from service.outbound.addresses import AddressPolicy
+from service.outbound.answers import Connector
 from service.outbound.connections import NAMES_KEPT_S, Resolve, open_sessions
 from service.outbound.failures import CALL_FAILURES, OutboundError, reason_of
 from service.settings import Network
@@ -76,7 +76,7 @@ class Outbound:
         *,
         policy: AddressPolicy,
         client: httpx.AsyncClient,
-        connectors: tuple[aiohttp.TCPConnector, ...],
+        connectors: tuple[Connector, ...],
         deadline_s: float,
     ) -> None:
         self._policy = policy
@@ -87,7 +87,7 @@ class Outbound:
     @property
     def in_use(self) -> int:
         """Connections taken from the pools right now: 0 whenever no call is under way, however calls ended."""
-        return sum(len(connector._acquired) for connector in self._connectors)
+        return sum(connector.in_use for connector in self._connectors)
 
     def check_url(self, url: str, *, what: str) -> None:
         """Raise InvalidRequest, naming the member `what`, for a URL no call could ever be made to."""
@@ -187,7 +187,7 @@ async def open_outbound(
             trust_env=False,
         ) as client,
     ):
-        connectors = tuple(each.connector for each in sessions if isinstance(each.connector, aiohttp.TCPConnector))
+        connectors = tuple(each.connector for each in sessions if isinstance(each.connector, Connector))
         yield Outbound(policy=policy, client=client, connectors=connectors, deadline_s=deadline_s)
 
 

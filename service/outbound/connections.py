@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.outbound.addresses import AddressPolicy
+from service.outbound.answers import MAX_HEADER_BYTES, MAX_HEADERS, Connector
 from service.outbound.failures import BlockedAddressError
 
 KEEP_ALIVE_S: Final = 4.0
@@ -96,7 +97,7 @@ async def open_sessions(
     threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="lookup")
 
     def session(*, encrypted: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = Connector(
             ssl=tls,
             resolver=CheckedResolver(policy, resolve or _system_resolve(threads), encrypted=encrypted),
             socket_factory=checked_socket(policy, encrypted=encrypted),
@@ -106,7 +107,13 @@ async def open_sessions(
             keepalive_timeout=KEEP_ALIVE_S,
         )
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
 
     try:

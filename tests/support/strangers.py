@@ -201,6 +201,33 @@ def flood(status: int = 200) -> Behaviour:
     return behave
 
 
+def repeat(raw: bytes) -> Behaviour:
+    """Says `raw` again and again, as fast as it is taken."""
+
+    async def behave(_request: Request, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(raw)
+            await writer.drain()
+
+    return behave
+
+
+def say_more(raw: bytes, when: asyncio.Event, more: bytes, said: asyncio.Event) -> Behaviour:
+    """Says `raw`, and once `when` is set, unasked, `more`; then sets `said`."""
+
+    async def behave(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+        if said.is_set():
+            return
+        await when.wait()
+        writer.write(more)
+        await writer.drain()
+        said.set()
+
+    return behave
+
+
 async def reset(_request: Request, writer: asyncio.StreamWriter) -> None:
     """Takes the request, then a TCP reset instead of an answer."""
     connection: socket.socket = writer.get_extra_info("socket")
