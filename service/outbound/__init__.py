@@ -7,6 +7,7 @@ side's gets into our logs or errors.
 
     addresses     which addresses may be reached
     urls          which URLs are taken at registration, and again before a call
+    lookups       from a name to its addresses, without waiting for ever
     connections   where both are enforced: the resolver, and the socket about to be connected
     answers       how much of an answer is read, and which bytes are one
     failures      what became of a call that did not succeed, as a code

@@ -19,7 +19,7 @@ from httpx_aiohttp import AiohttpTransport
 from service.outbound import urls
 from service.outbound.addresses import AddressPolicy
 from service.outbound.answers import Connector
-from service.outbound.connections import NAMES_KEPT_S, Resolve, open_sessions
+from service.outbound.connections import LOOKUP_SHARE, NAMES_KEPT_S, Resolve, open_sessions
 from service.outbound.failures import CALL_FAILURES, OutboundError, reason_of
 from service.settings import Network
 
@@ -172,6 +172,7 @@ async def open_outbound(
             tls=tls,
             max_connections=max_connections,
             max_connections_per_host=max_connections_per_host,
+            lookup_s=deadline_s * LOOKUP_SHARE,
             resolve=resolve,
             names_kept_s=names_kept_s,
         ) as sessions,

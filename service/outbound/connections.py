@@ -5,7 +5,6 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import aiohttp
@@ -13,7 +12,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.outbound.addresses import AddressPolicy
 from service.outbound.answers import MAX_HEADER_BYTES, MAX_HEADERS, Connector
-from service.outbound.failures import BlockedAddressError
+from service.outbound.failures import BlockedAddressError, LookupTimeoutError
+from service.outbound.lookups import Lookups
 
 KEEP_ALIVE_S: Final = 4.0
 """How long an idle connection is kept, in seconds: less than the 5 after which uvicorn, Node.js and others close theirs.
@@ -22,9 +22,8 @@ A POST that meets a closing connection fails, and must not be repeated at once w
 NAMES_KEPT_S: Final = 10
 """How long a resolved name is used again, in seconds. Only what passed the policy is kept, and it is asked again."""
 
-MAX_LOOKUPS: Final = 32
-"""Most names being resolved at once. `getaddrinfo` cannot be cancelled: a name server that never answers holds a thread
-for its own time, and must hold none that anything else works with."""
+LOOKUP_SHARE: Final = 0.5
+"""The part of a call's deadline that its name may take to be resolved."""
 
 MAX_ADDRESSES: Final = 8
 """Most addresses of one name that are tried: an answer may list hundreds of other people's."""
@@ -36,10 +35,13 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]
 class CheckedResolver(AbstractResolver):
     """Gives aiohttp those addresses of a name that may be reached; with none left, the name counts as blocked."""
 
-    def __init__(self, policy: AddressPolicy, resolve: Resolve, *, encrypted: bool) -> None:
+    def __init__(
+        self, policy: AddressPolicy, resolve: Resolve, *, encrypted: bool, within_s: float | None = None
+    ) -> None:
         self._policy = policy
         self._resolve = resolve
         self._encrypted = encrypted
+        self._within_s = within_s
 
     async def resolve(
         self,
@@ -48,7 +50,11 @@ class CheckedResolver(AbstractResolver):
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 (our connectors take either family)
     ) -> list[ResolveResult]:
         """The addresses, of either family, at most MAX_ADDRESSES. Raises OSError."""
-        found = tuple(dict.fromkeys(await self._resolve(host)))
+        try:
+            async with asyncio.timeout(self._within_s):
+                found = tuple(dict.fromkeys(await self._resolve(host)))
+        except TimeoutError:
+            raise LookupTimeoutError("no answer in time") from None
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         usable = [each for each in found if self._policy.allows(each, encrypted=self._encrypted)]
@@ -67,7 +73,7 @@ class CheckedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing of ours to close: the threads belong to `open_sessions`."""
+        """Nothing of ours to close: the lookups belong to `open_sessions`."""
 
 
 def checked_socket(policy: AddressPolicy, *, encrypted: bool) -> aiohttp.SocketFactoryType:
@@ -90,16 +96,17 @@ async def open_sessions(
     tls: ssl.SSLContext,
     max_connections: int,
     max_connections_per_host: int,
+    lookup_s: float,
     resolve: Resolve | None = None,
     names_kept_s: int = NAMES_KEPT_S,
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession]]:
     """Two sessions, for http and for https: which addresses may be reached depends on it, so they share nothing."""
-    threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="lookup")
+    lookups = Lookups(in_time_s=lookup_s)
 
     def session(*, encrypted: bool) -> aiohttp.ClientSession:
         connector = Connector(
             ssl=tls,
-            resolver=CheckedResolver(policy, resolve or _system_resolve(threads), encrypted=encrypted),
+            resolver=CheckedResolver(policy, resolve or lookups, encrypted=encrypted, within_s=lookup_s),
             socket_factory=checked_socket(policy, encrypted=encrypted),
             ttl_dns_cache=names_kept_s,
             limit=max_connections,
@@ -120,15 +127,4 @@ async def open_sessions(
         async with session(encrypted=False) as plain, session(encrypted=True) as encrypted:
             yield plain, encrypted
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _system_resolve(threads: ThreadPoolExecutor) -> Resolve:
-    async def resolve(host: str) -> Sequence[str]:
-        return await asyncio.get_running_loop().run_in_executor(threads, _addresses, host)
-
-    return resolve
-
-
-def _addresses(host: str) -> list[str]:
-    return [str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+        lookups.close()

@@ -13,6 +13,7 @@ Reason = Literal[
     "connect_error",
     "connect_timeout",
     "dns_error",
+    "dns_timeout",
     "invalid_url",
     "not_json",
     "read_error",
@@ -28,6 +29,7 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     "connect_error": "no connection could be made",
     "connect_timeout": "no connection could be made in time",
     "dns_error": "its host name could not be resolved",
+    "dns_timeout": "its host name could not be resolved in time",
     "invalid_url": "its URL is not one that can be called",
     "not_json": "it did not answer with a JSON object or array",
     "read_error": "the connection broke, or the answer was not HTTP",
@@ -58,9 +60,14 @@ class BlockedAddressError(OSError):
     """The address is not one a call may reach. An OSError, so that every layer above treats it as a failed connect."""
 
 
+class LookupTimeoutError(OSError):
+    """A name was not resolved in time. An OSError, likewise."""
+
+
 _REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...]] = (
     (BlockedAddressError, "blocked_address"),
     ((ssl.SSLError, aiohttp.ClientSSLError), "tls_error"),
+    (LookupTimeoutError, "dns_timeout"),
     ((aiohttp.ClientConnectorDNSError, socket.gaierror), "dns_error"),
     (aiohttp.ConnectionTimeoutError, "connect_timeout"),
     # Before TimeoutError: a connect the kernel gave up on is one too.
