@@ -1,10 +1,10 @@
 """Where the address policy is enforced: when a name is resolved, and at the socket about to be connected."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -13,7 +13,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from service.outbound.addresses import AddressPolicy
 from service.outbound.answers import MAX_HEADER_BYTES, MAX_HEADERS, Connector
 from service.outbound.failures import BlockedAddressError, LookupTimeoutError
-from service.outbound.lookups import Lookups
 
 KEEP_ALIVE_S: Final = 4.0
 """How long an idle connection is kept, in seconds: less than the 5 after which uvicorn, Node.js and others close theirs.
@@ -73,7 +72,7 @@ class CheckedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing of ours to close: the lookups belong to `open_sessions`."""
+        """Nothing of ours to close: the lookups belong to the process."""
 
 
 def checked_socket(policy: AddressPolicy, *, encrypted: bool) -> aiohttp.SocketFactoryType:
@@ -89,28 +88,27 @@ def checked_socket(policy: AddressPolicy, *, encrypted: bool) -> aiohttp.SocketF
     return make
 
 
-@contextlib.asynccontextmanager
-async def open_sessions(
-    policy: AddressPolicy,
-    *,
-    tls: ssl.SSLContext,
-    max_connections: int,
-    max_connections_per_host: int,
-    lookup_s: float,
-    resolve: Resolve | None = None,
-    names_kept_s: int = NAMES_KEPT_S,
-) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession]]:
-    """Two sessions, for http and for https: which addresses may be reached depends on it, so they share nothing."""
-    lookups = Lookups(in_time_s=lookup_s)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialler:
+    """How connections are made, whoever they lead to."""
 
-    def session(*, encrypted: bool) -> aiohttp.ClientSession:
+    policy: AddressPolicy
+    resolve: Resolve
+    lookup_s: float
+    max_connections: int
+    max_connections_per_host: int
+    names_kept_s: int
+
+    def session(self, tls: ssl.SSLContext, *, encrypted: bool) -> aiohttp.ClientSession:
+        """A pool of connections for https, or one for http: which addresses may be reached depends on it, so they share
+        nothing. Whoever asks for it closes it."""
         connector = Connector(
             ssl=tls,
-            resolver=CheckedResolver(policy, resolve or lookups, encrypted=encrypted, within_s=lookup_s),
-            socket_factory=checked_socket(policy, encrypted=encrypted),
-            ttl_dns_cache=names_kept_s,
-            limit=max_connections,
-            limit_per_host=max_connections_per_host,
+            resolver=CheckedResolver(self.policy, self.resolve, encrypted=encrypted, within_s=self.lookup_s),
+            socket_factory=checked_socket(self.policy, encrypted=encrypted),
+            ttl_dns_cache=self.names_kept_s,
+            limit=self.max_connections,
+            limit_per_host=self.max_connections_per_host,
             keepalive_timeout=KEEP_ALIVE_S,
         )
         return aiohttp.ClientSession(
@@ -122,9 +120,3 @@ async def open_sessions(
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
-
-    try:
-        async with session(encrypted=False) as plain, session(encrypted=True) as encrypted:
-            yield plain, encrypted
-    finally:
-        lookups.close()

@@ -64,14 +64,21 @@ class Stranger:
 
 @contextlib.asynccontextmanager
 async def stranger(
-    behave: Behaviour, *, tls: ssl.SSLContext | None = None, greeting: bytes = b""
+    behave: Behaviour,
+    *,
+    tls: ssl.SSLContext | None = None,
+    greeting: bytes = b"",
+    on_tls: Callable[[ssl.SSLObject], object] | None = None,
 ) -> AsyncIterator[Stranger]:
-    """Serve `behave` on a loopback port of the system's choosing; `greeting` is said before anything was asked."""
+    """Serve `behave` on a loopback port of the system's choosing; `greeting` is said before anything was asked, and
+    `on_tls` sees each connection's TLS once hands are shaken."""
     tasks: set[asyncio.Task[None]] = set()
     here = Stranger(port=0, scheme="https" if tls else "http")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here.connections += 1
+        if on_tls is not None:
+            on_tls(writer.get_extra_info("ssl_object"))
         writer.write(greeting)
         # Whatever the client does to the connection is its right; the test looks at the client. RuntimeError is how
         # uvloop says that a connection has gone.
