@@ -28,6 +28,7 @@ from service.store.durability import Awaited
 from service.store.health import Finding, Level, inspect_redis
 from service.store.pages import Mark
 from service.store.record import open_pool
+from service.verify.application_health import look_at_tls
 from service.verify.connection_health import look_at_certificates, look_at_keys
 from service.verify.issuer_keys import IssuerKeys
 
@@ -124,14 +125,17 @@ async def check_connections(settings: Settings) -> list[Finding]:
 
 
 async def check_applications(settings: Settings) -> list[Finding]:
-    """Every application: is there a key for the algorithm it checks its logout tokens with?"""
+    """Every application: is there a key for the algorithm it checks its logout tokens with, and are its own certificates
+    valid?"""
     subject = "applications"
     try:
         async with open_resources(settings) as resources:
             wanting: dict[str, list[str]] = {}
             count = 0
+            certificates: list[Finding] = []
             async for each in _all_of(resources.applications):
                 count += 1
+                certificates += look_at_tls(each, now_ms=resources.clock.now_ms())
                 wanting.setdefault(each.id_token_signed_response_alg, []).append(each.client_id)
             there = resources.key_ring.algorithms
     except (SettingsError, SigningKeysError, Unavailable) as error:
@@ -143,7 +147,8 @@ async def check_applications(settings: Settings) -> list[Finding]:
         for algorithm, names in sorted(wanting.items())
         if algorithm not in there
     ]
-    return lacking or [_ok(subject, f"{count}, each with a key for its algorithm" if count else "none yet")]
+    fit = [_ok(subject, f"{count}, each with a key for its algorithm" if count else "none yet")]
+    return (lacking or fit) + certificates
 
 
 CHECKS: Final[tuple[Check, ...]] = (

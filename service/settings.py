@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     allowed_private_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
         default=(),
         description="Comma-separated CIDRs that outbound calls may reach besides public addresses, and the only ones "
-        "to which plain `http` is allowed. Default: none.",
+        "to which plain `http` is allowed; a cloud's metadata address counts only if listed by itself. Default: none.",
     )
     host: str = Field(default="0.0.0.0", description="Address the service listens on. Default: every interface.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port the service listens on. Default: 8000.")

@@ -168,7 +168,8 @@ class Notifier:
                     now_s=self.clock.now_ms() // 1000,
                 ),
             )
-            return await post_logout_token(self.outbound, uri=uri, token=token, clock=self.clock)
+            tls = application.tls_identity
+            return await post_logout_token(self.outbound, uri=uri, token=token, tls=tls, clock=self.clock)
         except KeyError:
             return Outcome(status=None, error="no_signing_key", verdict="try_later", retry_after_s=None, duration_ms=0)
         except Exception:  # counted as an attempt like any other, so that it ends some day

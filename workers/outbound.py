@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 from service.domain.clock import Clock, SystemClock
+from service.domain.tls_identity import TlsIdentity
 from service.outbound import Outbound, OutboundError
 
 MAX_RETRY_AFTER_S: Final = 3600.0
@@ -42,15 +43,18 @@ class Outcome:
     duration_ms: int
 
 
-async def post_logout_token(outbound: Outbound, *, uri: str, token: str, clock: Clock = _SYSTEM_CLOCK) -> Outcome:
-    """Send `token` to an application's `backchannel_logout_uri`. Never raises, cancellation apart.
+async def post_logout_token(
+    outbound: Outbound, *, uri: str, token: str, tls: TlsIdentity | None = None, clock: Clock = _SYSTEM_CLOCK
+) -> Outcome:
+    """Send `token` to an application's `backchannel_logout_uri`, by its own `tls` if it has any. Never raises,
+    cancellation apart.
 
     Every failure to get an answer is worth another try, also a blocked address and a URL that is none: a name may be
     mended, a network allowed, a registration corrected within the time a delivery is tried.
     """
     started = time.perf_counter_ns()
     try:
-        reply = await outbound.post_form(uri, {"logout_token": token})
+        reply = await outbound.post_form(uri, {"logout_token": token}, tls=tls)
     except OutboundError as error:
         return Outcome(
             status=None,

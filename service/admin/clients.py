@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
+from service.admin.client_tls import ClientTlsAnswer, ClientTlsBody, describe_tls, require_https, tls_members
 from service.domain.application import CLIENT_ID_LENGTH, Application
 from service.domain.identifiers import new_client_id, new_client_secret
 from service.errors import InvalidClientMetadata, InvalidRequest, NotFound
 from service.resources import Resources
 from service.web.access import hash_secret, require_administrator
-from service.web.answers import Answer, Moment, page_of
-from service.web.bodies import Body, moment, never_null, read_body
+from service.web.answers import Answer, Moment, absent, page_of
+from service.web.bodies import moment, never_null, read_body
 from service.web.operation import Operation
 from service.web.pages import page, read_page
 from service.web.problems import NO_STORE
@@ -27,7 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
-class ClientBody(Body):
+class ClientBody(ClientTlsBody):
     """A client to be."""
 
     client_id: Annotated[str, Field(pattern=f"^{_CLIENT_ID.pattern}$")] | None = None
@@ -37,8 +38,8 @@ class ClientBody(Body):
     id_token_signed_response_alg: SigningAlgorithm = "RS256"
 
 
-class ClientPatch(Body):
-    """What may change of a client; null unsets a name or a URI."""
+class ClientPatch(ClientTlsBody):
+    """What may change of a client; null unsets a name, a URI, or what is agreed on TLS."""
 
     never_changes = frozenset({"client_id"})
 
@@ -56,6 +57,7 @@ class ClientAnswer(Answer):
     backchannel_logout_uri: str | None
     backchannel_logout_session_required: bool
     id_token_signed_response_alg: SigningAlgorithm
+    tls: ClientTlsAnswer = absent("What is agreed on TLS with it alone. No private key.")
     created_at: Moment
     updated_at: Moment
 
@@ -81,9 +83,11 @@ async def create_client(request: Request) -> Response:
         backchannel_logout_uri=body.backchannel_logout_uri,
         backchannel_logout_session_required=body.backchannel_logout_session_required,
         id_token_signed_response_alg=body.id_token_signed_response_alg,
+        **await tls_members(body, now_ms=now_ms),
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
+    require_https(application)
     await resources.applications.add(application)
     return JSONResponse({**describe_client(application), "client_secret": secret}, status_code=201, headers=NO_STORE)
 
@@ -110,8 +114,11 @@ async def update_client(request: Request) -> Response:
     body = await read_body(request, ClientPatch)
     required = ("backchannel_logout_session_required", "id_token_signed_response_alg")
     if any(name in body.model_fields_set and getattr(body, name) is None for name in required):
-        raise InvalidRequest("only `client_name` and `backchannel_logout_uri` may be null")
-    changed = replace(application, updated_at_ms=resources.clock.now_ms(), **body.model_dump(exclude_unset=True))
+        raise InvalidRequest("only `client_name`, `backchannel_logout_uri` and the `tls_` members may be null")
+    now_ms = resources.clock.now_ms()
+    members = body.model_dump(exclude_unset=True) | await tls_members(body, kept=application, now_ms=now_ms)
+    changed = replace(application, updated_at_ms=now_ms, **members)
+    require_https(changed)
     _check(resources, changed.backchannel_logout_uri, changed.id_token_signed_response_alg)
     await resources.applications.replace(changed)
     return JSONResponse(describe_client(changed), headers=NO_STORE)
@@ -150,6 +157,7 @@ def describe_client(application: Application) -> dict[str, Any]:
         "backchannel_logout_uri": application.backchannel_logout_uri,
         "backchannel_logout_session_required": application.backchannel_logout_session_required,
         "id_token_signed_response_alg": application.id_token_signed_response_alg,
+        **describe_tls(application),
         "created_at": moment(application.created_at_ms),
         "updated_at": moment(application.updated_at_ms),
     }

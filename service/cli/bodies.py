@@ -38,7 +38,7 @@ def read_file(name: str | None) -> dict[str, Any]:
     """The body in a file, `-` for standard input; empty where no file is named. Ends the command when it is none."""
     if name is None:
         return {}
-    text = sys.stdin.read() if name == "-" else _text(Path(name), "--file")
+    text = sys.stdin.read() if name == "-" else read_text(Path(name), "--file")
     body = read_json(text, "--file")
     if not isinstance(body, dict):
         raise typer.BadParameter("--file does not hold a JSON object")
@@ -63,7 +63,7 @@ def read_options(given: Sequence[str] | None, files: Sequence[str] | None) -> di
         members[name] = _value(value, f"--option {name}")
     for each in files or ():
         name, path = _pair(each, "--option-file")
-        text = _text(Path(path), f"--option-file {name}").strip()
+        text = read_text(Path(path), f"--option-file {name}").strip()
         members[name] = _value(text, f"--option-file {name}")
     return members
 
@@ -85,7 +85,8 @@ def _value(text: str, what: str) -> Any:
     return read_json(text, what) if text in {"true", "false", "null"} or text.startswith(("{", "[")) else text
 
 
-def _text(path: Path, what: str) -> str:
+def read_text(path: Path, what: str) -> str:
+    """A file's text, or the end of the command."""
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,11 +1,12 @@
 """`logoutd clients …`, or `logoutd applications …`: who is told."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from service.cli.bodies import File, given_only, read_file
+from service.cli.bodies import File, given_only, read_file, read_text
 from service.cli.completion import complete_client
 from service.cli.pages import DEFAULT_LIMIT, Cursor, Everything, Limit, list_pages
 from service.cli.shell import Shell, Yes, group, over_api
@@ -30,6 +31,18 @@ SessionRequired = Annotated[
 Algorithm = Annotated[
     str | None,
     typer.Option("--alg", metavar="ALG", help="RS256, PS256, ES256 or EdDSA (id_token_signed_response_alg)."),
+]
+
+CaFile = Annotated[
+    str | None,
+    typer.Option("--tls-ca-file", metavar="FILE", help="Certificates its server's must lead to (tls_ca_certificates)."),
+]
+CertificateFile = Annotated[
+    str | None,
+    typer.Option("--tls-cert-file", metavar="FILE", help="The certificate we show it (tls_client_certificate)."),
+]
+KeyFile = Annotated[
+    str | None, typer.Option("--tls-key-file", metavar="FILE", help="That certificate's private key (tls_client_key).")
 ]
 
 
@@ -73,12 +86,20 @@ def create_client(
     logout_uri: LogoutUri = None,
     session_required: SessionRequired = None,
     alg: Algorithm = None,
+    tls_ca_file: CaFile = None,
+    tls_cert_file: CertificateFile = None,
+    tls_key_file: KeyFile = None,
 ) -> None:
     """Register an application. The answer shows its client_secret, this once.
 
     logoutd clients create notes --logout-uri https://notes.example.com/backchannel-logout
     """
-    body = {**read_file(file), **given_only(client_id=client_id), **_members(name, logout_uri, session_required, alg)}
+    body = {
+        **read_file(file),
+        **given_only(client_id=client_id),
+        **_members(name, logout_uri, session_required, alg),
+        **_tls(tls_ca_file, tls_cert_file, tls_key_file),
+    }
     shell.show(shell.api.call("POST", "clients", body=body), show_facts)
 
 
@@ -93,9 +114,16 @@ def update_client(
     logout_uri: LogoutUri = None,
     session_required: SessionRequired = None,
     alg: Algorithm = None,
+    tls_ca_file: CaFile = None,
+    tls_cert_file: CertificateFile = None,
+    tls_key_file: KeyFile = None,
 ) -> None:
-    """Change an application. An empty --name or --logout-uri unsets it."""
-    body = {**read_file(file), **_members(name, logout_uri, session_required, alg)}
+    """Change an application. An empty --name, --logout-uri, --tls-ca-file or --tls-cert-file unsets it."""
+    body = {
+        **read_file(file),
+        **_members(name, logout_uri, session_required, alg),
+        **_tls(tls_ca_file, tls_cert_file, tls_key_file),
+    }
     if not body:
         raise typer.BadParameter("nothing to change was named")
     shell.show(shell.api.call("PATCH", "clients", client_id, body=body), show_facts)
@@ -127,3 +155,8 @@ def _members(
         **{member: text or None for member, text in texts.items()},
         **given_only(backchannel_logout_session_required=session_required, id_token_signed_response_alg=alg),
     }
+
+
+def _tls(ca_file: str | None, cert_file: str | None, key_file: str | None) -> dict[str, str | None]:
+    files = given_only(tls_ca_certificates=ca_file, tls_client_certificate=cert_file, tls_client_key=key_file)
+    return {member: read_text(Path(name), "a --tls-…-file") if name else None for member, name in files.items()}

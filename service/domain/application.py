@@ -1,7 +1,9 @@
 """An application: an OAuth client of the authorization server we stand beside, to be told when a person is signed out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from service.domain.tls_identity import TlsIdentity
 
 CLIENT_ID_LENGTH: Final = 256
 """Longest client_id, in characters."""
@@ -21,7 +23,23 @@ class Application:
     """True: each logout token must carry a `sid` (OIDC Back-Channel Logout section 2.2)."""
     id_token_signed_response_alg: str = "RS256"
     """The algorithm of its ID tokens, and so of its logout tokens (section 2.4)."""
+    tls_ca_certificates: str | None = None
+    """As in TlsIdentity, like the two that follow."""
+    tls_client_certificate: str | None = None
+    tls_client_key: str | None = field(default=None, repr=False)
+    """Stored, never returned."""
     created_at_ms: int
     updated_at_ms: int
     revision: int = 1
     """Counts its changes: of two made at once, one is told to look again."""
+
+    @property
+    def tls_identity(self) -> TlsIdentity | None:
+        """How TLS with it goes, where that differs from everybody else's."""
+        if self.tls_ca_certificates is None and self.tls_client_certificate is None:
+            return None
+        return TlsIdentity(
+            ca_certificates=self.tls_ca_certificates,
+            client_certificate=self.tls_client_certificate,
+            client_key=self.tls_client_key,
+        )

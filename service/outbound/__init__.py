@@ -7,7 +7,12 @@ side's gets into our logs or errors.
 
     addresses     which addresses may be reached
     urls          which URLs are taken at registration, and again before a call
+    lookups       from a name to its addresses, without waiting for ever
+    certificates  an application's own certificates and key, read before they are kept
+    contexts      what TLS demands of the other side and shows of us
+    pools         connections, kept apart by TLS identity
     connections   where both are enforced: the resolver, and the socket about to be connected
+    answers       how much of an answer is read, and which bytes are one
     failures      what became of a call that did not succeed, as a code
     client        the calls: `get_json`, `fetch_json`, `post_form`
 """

@@ -57,6 +57,28 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 from any other network; a translator must not forward to private addresses by itself."""
 
 
+_ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
+"""What the lower half of an ISATAP address begins with; the rest is an IPv4 address (RFC 5214 section 6.1)."""
+
+_METADATA: Final = frozenset(
+    map(
+        ipaddress.ip_address,
+        (
+            "100.100.100.200",  # Alibaba
+            "168.63.129.16",  # Azure's host agent
+            "169.254.169.254",  # most clouds
+            "169.254.170.2",  # Amazon's, of a task
+            "169.254.170.23",  # Amazon's, of a pod
+            "192.0.0.192",  # Oracle
+            "fd00:ec2::23",  # Amazon's, of a pod
+            "fd00:ec2::254",  # Amazon
+            "fd20:ce::254",  # Google
+        ),
+    )
+)
+"""Where clouds hand out a machine's credentials. No network that happens to hold one allows it; only itself, by name."""
+
+
 class AddressPolicy:
     """Decides, address by address. It is asked about the very address a socket is about to be connected to."""
 
@@ -68,7 +90,10 @@ class AddressPolicy:
         judged = _judged(address)
         if judged is None:
             return False
-        if any(judged in network for network in self.allowed_networks):
+        holding = [network for network in self.allowed_networks if judged in network]
+        if judged in _METADATA:
+            return any(network.num_addresses == 1 for network in holding)
+        if holding:
             return True
         return encrypted and _public(judged)
 
@@ -92,4 +117,6 @@ def _public(address: Address) -> bool:
         return not any(address in network for network in _NOT_PUBLIC_V4)
     if address in _NAT64:
         return _public(ipaddress.IPv4Address(address.packed[-4:]))
+    if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
+        return False
     return address in _UNICAST_V6 and not any(address in network for network in _NOT_PUBLIC_V6)

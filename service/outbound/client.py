@@ -3,24 +3,22 @@
 import asyncio
 import contextlib
 import json
-import ssl
 import time
-import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPResponse
-from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, Final, cast
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from service.domain.tls_identity import TlsIdentity
 from service.outbound import urls
 from service.outbound.addresses import AddressPolicy
-from service.outbound.connections import NAMES_KEPT_S, Resolve, open_sessions
+from service.outbound.connections import LOOKUP_SHARE, NAMES_KEPT_S, Dialler, Resolve
+from service.outbound.contexts import tls_context
 from service.outbound.failures import CALL_FAILURES, OutboundError, reason_of
+from service.outbound.lookups import Lookups
+from service.outbound.pools import MAX_IDENTITIES, IdentityPools, Pool, make_pool
 from service.settings import Network
 
 ATTEMPT_DEADLINE_S: Final = 5.0
@@ -71,23 +69,21 @@ class Fetched:
 class Outbound:
     """The two kinds of call we make. Both raise OutboundError and, cancellation apart, nothing else."""
 
-    def __init__(
-        self,
-        *,
-        policy: AddressPolicy,
-        client: httpx.AsyncClient,
-        connectors: tuple[aiohttp.TCPConnector, ...],
-        deadline_s: float,
-    ) -> None:
+    def __init__(self, *, policy: AddressPolicy, common: Pool, identities: IdentityPools, deadline_s: float) -> None:
         self._policy = policy
-        self._client = client
-        self._connectors = connectors
+        self._common = common
+        self._identities = identities
         self._deadline_s = deadline_s
 
     @property
     def in_use(self) -> int:
         """Connections taken from the pools right now: 0 whenever no call is under way, however calls ended."""
-        return sum(len(connector._acquired) for connector in self._connectors)
+        return self._common.in_use + self._identities.in_use
+
+    @property
+    def identities_kept(self) -> int:
+        """TLS identities whose context and connections are kept."""
+        return len(self._identities)
 
     def check_url(self, url: str, *, what: str) -> None:
         """Raise InvalidRequest, naming the member `what`, for a URL no call could ever be made to."""
@@ -103,7 +99,7 @@ class Outbound:
             urls.parse_url(url)
             async with (
                 asyncio.timeout(self._deadline_s),
-                self._client.stream("GET", url, headers={"accept": "application/json"}) as response,
+                self._common.client.stream("GET", url, headers={"accept": "application/json"}) as response,
             ):
                 if response.status_code != 200:
                     raise OutboundError("unexpected_status", status=response.status_code)
@@ -118,8 +114,10 @@ class Outbound:
             raise OutboundError("too_large")
         return Fetched(document=_parse(body), date=date, age=age)
 
-    async def post_form(self, url: str, form: Mapping[str, str]) -> Reply:
+    async def post_form(self, url: str, form: Mapping[str, str], *, tls: TlsIdentity | None = None) -> Reply:
         """POST `form`; whatever status comes back is the answer. A redirect is a status too: it is never followed.
+
+        With `tls`, over connections of that identity alone, and https only.
 
         Once the status is there it stands, even if the rest of the reply never comes: whoever sent it has decided.
         """
@@ -128,10 +126,12 @@ class Outbound:
         ends = clock() + self._deadline_s
         started = time.perf_counter_ns()
         try:
-            urls.parse_url(url)
+            if not urls.parse_url(url).encrypted and tls is not None:
+                raise OutboundError("invalid_url")
             async with (
                 asyncio.timeout_at(ends) as deadline,
-                self._client.stream("POST", url, data=dict(form)) as response,
+                self._pool(tls) as pool,
+                pool.client.stream("POST", url, data=dict(form)) as response,
             ):
                 reply = Reply(
                     status=response.status_code,
@@ -145,6 +145,14 @@ class Outbound:
                 raise OutboundError(reason_of(error)) from None
         return reply
 
+    @contextlib.asynccontextmanager
+    async def _pool(self, tls: TlsIdentity | None) -> AsyncIterator[Pool]:
+        if tls is None:
+            yield self._common
+            return
+        async with self._identities.of(tls) as pool:
+            yield pool
+
 
 @contextlib.asynccontextmanager
 async def open_outbound(
@@ -156,51 +164,38 @@ async def open_outbound(
     deadline_s: float = ATTEMPT_DEADLINE_S,
     resolve: Resolve | None = None,
     names_kept_s: int = NAMES_KEPT_S,
+    max_identities: int = MAX_IDENTITIES,
 ) -> AsyncIterator[Outbound]:
     """The client of one process, open until the block ends.
 
     Certificates are checked against the name, by the system's authorities or, where `ca_file` is given, by those in
-    it alone. `resolve` and `names_kept_s` are for tests, which answer names themselves; what `resolve` says passes the
-    same checks as any name server's answer.
+    it alone; an application's own identity may say otherwise. `resolve` and `names_kept_s` are for tests, which answer
+    names themselves; what `resolve` says passes the same checks as any name server's answer.
     """
     policy = AddressPolicy(allowed_networks)
-    tls = ssl.create_default_context(cafile=ca_file)
-    tls.set_alpn_protocols(["http/1.1"])
-    async with (
-        open_sessions(
-            policy,
-            tls=tls,
-            max_connections=max_connections,
-            max_connections_per_host=max_connections_per_host,
-            resolve=resolve,
-            names_kept_s=names_kept_s,
-        ) as sessions,
-        httpx.AsyncClient(
-            # What is not https by httpx's reading goes where the stricter rule holds.
-            transport=AiohttpTransport(verify=tls, client=sessions[0]),
-            mounts={"https://": AiohttpTransport(verify=tls, client=sessions[1])},
-            headers={"user-agent": "logoutd", "accept": "*/*", "accept-encoding": "identity"},
-            timeout=httpx.Timeout(None, connect=deadline_s * CONNECT_SHARE),
-            cookies=_NoCookies(),
-            event_hooks={"response": [_forget_location]},
-            follow_redirects=False,
-            trust_env=False,
-        ) as client,
-    ):
-        connectors = tuple(each.connector for each in sessions if isinstance(each.connector, aiohttp.TCPConnector))
-        yield Outbound(policy=policy, client=client, connectors=connectors, deadline_s=deadline_s)
+    lookups = Lookups(in_time_s=deadline_s * LOOKUP_SHARE)
+    dialler = Dialler(
+        policy=policy,
+        resolve=resolve or lookups,
+        lookup_s=deadline_s * LOOKUP_SHARE,
+        max_connections=max_connections,
+        max_connections_per_host=max_connections_per_host,
+        names_kept_s=names_kept_s,
+    )
 
+    async def make(identity: TlsIdentity) -> Pool:
+        # In a thread: the system's authorities take some fifty milliseconds to read.
+        tls = await asyncio.to_thread(tls_context, ca_file=ca_file, identity=identity)
+        return make_pool(dialler, tls, connect_s=deadline_s * CONNECT_SHARE, plain=False)
 
-class _NoCookies(CookieJar):
-    """httpx's own jar, beside aiohttp's: what strangers set is not even parsed."""
-
-    def extract_cookies(self, response: HTTPResponse, request: urllib.request.Request) -> None:
-        """Keep nothing."""
-
-
-async def _forget_location(response: httpx.Response) -> None:
-    """Redirects are not followed, but httpx would read where to, and fail on a `Location` that is no URL."""
-    response.headers.pop("location", None)
+    common = make_pool(dialler, tls_context(ca_file=ca_file), connect_s=deadline_s * CONNECT_SHARE, plain=True)
+    identities = IdentityPools(make=make, most=max_identities)
+    try:
+        async with common.client:
+            yield Outbound(policy=policy, common=common, identities=identities, deadline_s=deadline_s)
+    finally:
+        await identities.close()
+        lookups.close()
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes | None:

@@ -1,18 +1,18 @@
 """Where the address policy is enforced: when a name is resolved, and at the socket about to be connected."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.outbound.addresses import AddressPolicy
-from service.outbound.failures import BlockedAddressError
+from service.outbound.answers import MAX_HEADER_BYTES, MAX_HEADERS, Connector
+from service.outbound.failures import BlockedAddressError, LookupTimeoutError
 
 KEEP_ALIVE_S: Final = 4.0
 """How long an idle connection is kept, in seconds: less than the 5 after which uvicorn, Node.js and others close theirs.
@@ -21,9 +21,8 @@ A POST that meets a closing connection fails, and must not be repeated at once w
 NAMES_KEPT_S: Final = 10
 """How long a resolved name is used again, in seconds. Only what passed the policy is kept, and it is asked again."""
 
-MAX_LOOKUPS: Final = 32
-"""Most names being resolved at once. `getaddrinfo` cannot be cancelled: a name server that never answers holds a thread
-for its own time, and must hold none that anything else works with."""
+LOOKUP_SHARE: Final = 0.5
+"""The part of a call's deadline that its name may take to be resolved."""
 
 MAX_ADDRESSES: Final = 8
 """Most addresses of one name that are tried: an answer may list hundreds of other people's."""
@@ -35,10 +34,13 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]
 class CheckedResolver(AbstractResolver):
     """Gives aiohttp those addresses of a name that may be reached; with none left, the name counts as blocked."""
 
-    def __init__(self, policy: AddressPolicy, resolve: Resolve, *, encrypted: bool) -> None:
+    def __init__(
+        self, policy: AddressPolicy, resolve: Resolve, *, encrypted: bool, within_s: float | None = None
+    ) -> None:
         self._policy = policy
         self._resolve = resolve
         self._encrypted = encrypted
+        self._within_s = within_s
 
     async def resolve(
         self,
@@ -47,7 +49,11 @@ class CheckedResolver(AbstractResolver):
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 (our connectors take either family)
     ) -> list[ResolveResult]:
         """The addresses, of either family, at most MAX_ADDRESSES. Raises OSError."""
-        found = tuple(dict.fromkeys(await self._resolve(host)))
+        try:
+            async with asyncio.timeout(self._within_s):
+                found = tuple(dict.fromkeys(await self._resolve(host)))
+        except TimeoutError:
+            raise LookupTimeoutError("no answer in time") from None
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         usable = [each for each in found if self._policy.allows(each, encrypted=self._encrypted)]
@@ -66,7 +72,7 @@ class CheckedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing of ours to close: the threads belong to `open_sessions`."""
+        """Nothing of ours to close: the lookups belong to the process."""
 
 
 def checked_socket(policy: AddressPolicy, *, encrypted: bool) -> aiohttp.SocketFactoryType:
@@ -82,46 +88,35 @@ def checked_socket(policy: AddressPolicy, *, encrypted: bool) -> aiohttp.SocketF
     return make
 
 
-@contextlib.asynccontextmanager
-async def open_sessions(
-    policy: AddressPolicy,
-    *,
-    tls: ssl.SSLContext,
-    max_connections: int,
-    max_connections_per_host: int,
-    resolve: Resolve | None = None,
-    names_kept_s: int = NAMES_KEPT_S,
-) -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession]]:
-    """Two sessions, for http and for https: which addresses may be reached depends on it, so they share nothing."""
-    threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="lookup")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialler:
+    """How connections are made, whoever they lead to."""
 
-    def session(*, encrypted: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+    policy: AddressPolicy
+    resolve: Resolve
+    lookup_s: float
+    max_connections: int
+    max_connections_per_host: int
+    names_kept_s: int
+
+    def session(self, tls: ssl.SSLContext, *, encrypted: bool) -> aiohttp.ClientSession:
+        """A pool of connections for https, or one for http: which addresses may be reached depends on it, so they share
+        nothing. Whoever asks for it closes it."""
+        connector = Connector(
             ssl=tls,
-            resolver=CheckedResolver(policy, resolve or _system_resolve(threads), encrypted=encrypted),
-            socket_factory=checked_socket(policy, encrypted=encrypted),
-            ttl_dns_cache=names_kept_s,
-            limit=max_connections,
-            limit_per_host=max_connections_per_host,
+            resolver=CheckedResolver(self.policy, self.resolve, encrypted=encrypted, within_s=self.lookup_s),
+            socket_factory=checked_socket(self.policy, encrypted=encrypted),
+            ttl_dns_cache=self.names_kept_s,
+            limit=self.max_connections,
+            limit_per_host=self.max_connections_per_host,
             keepalive_timeout=KEEP_ALIVE_S,
         )
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
-
-    try:
-        async with session(encrypted=False) as plain, session(encrypted=True) as encrypted:
-            yield plain, encrypted
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _system_resolve(threads: ThreadPoolExecutor) -> Resolve:
-    async def resolve(host: str) -> Sequence[str]:
-        return await asyncio.get_running_loop().run_in_executor(threads, _addresses, host)
-
-    return resolve
-
-
-def _addresses(host: str) -> list[str]:
-    return [str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]

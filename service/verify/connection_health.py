@@ -55,14 +55,14 @@ def look_at_certificates(connection: Connection, *, now_ms: int) -> list[Finding
 
 def _look_at(certificate: SigningCertificate, subject: str, *, now_ms: int) -> Finding:
     name = f"SHA-256 {certificate.fingerprint}"
-    ends = _day(certificate.expires_at_ms)
+    ends = day(certificate.expires_at_ms)
     days = (certificate.expires_at_ms - now_ms) // DAY_MS
     left = f"expires in {days} {'day' if days == 1 else 'days'}, on {ends}"
     if certificate.has_expired(now_ms):
         detail = f"expired on {ends}, and what it signs is refused: remove it ({name})"
         return Finding(level="fail", subject=subject, detail=detail)
     if not certificate.has_begun(now_ms):
-        detail = f"counts from {_day(certificate.not_before_ms)} on, and not yet ({name})"
+        detail = f"counts from {day(certificate.not_before_ms)} on, and not yet ({name})"
         return Finding(level="warn", subject=subject, detail=detail)
     if days < EXPIRY_WARNING_DAYS:
         return Finding(level="warn", subject=subject, detail=f"{left}: pin its successor beside it ({name})")
@@ -75,5 +75,6 @@ def _key_source(options: ConnectionOptions) -> str:
     return "its identity provider's JWKS" if options.jwks is None else "its inline JWKS"
 
 
-def _day(ms: int) -> str:
+def day(ms: int) -> str:
+    """A moment's date, in UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()

@@ -1,9 +1,11 @@
 """`logoutd clients …`, which `logoutd applications …` is too."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.command_line import Commands
 
 URI = "http://127.0.0.1:9/backchannel-logout"
@@ -39,6 +41,26 @@ def test_an_application_may_come_from_a_file_and_have_its_client_id_made(command
     made = commands.does("clients", "create", "-f", "-", "--json", given='{"client_name": "From a file"}').json
     assert made["client_name"] == "From a file"
     assert made["client_id"].startswith("app_")
+
+
+def test_certificates_and_a_key_come_from_files_and_go_again(commands: Commands, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.pair(common_name="logoutd")
+    files = {"ca": authority.root, "cert": pair.certificate, "key": pair.key}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    options = [each for name in files for each in (f"--tls-{name}-file", str(tmp_path / name))]
+    uri = "https://app.example.com/logout"
+    made = commands.does("clients", "create", "notes", "--logout-uri", uri, *options)
+    assert "PRIVATE" not in made.out
+    shown = commands.does("clients", "show", "notes", "--json").json["tls"]
+    assert shown["client_certificate_chain"][0]["subject"] == "CN=logoutd"
+    assert shown["ca_certificates"][0]["subject"] == "CN=An authority of the tests"
+
+    changed = commands.does("clients", "update", "notes", "--tls-cert-file", "", "--json").json
+    assert set(changed["tls"]) == {"ca_certificates"}
+    assert "tls" not in commands.does("clients", "update", "notes", "--tls-ca-file", "", "--json").json
+    assert "cannot be read" in commands.fails(2, "clients", "update", "notes", "--tls-key-file", str(tmp_path / "none"))
 
 
 def test_what_is_not_among_the_choices_is_refused_by_the_service(commands: Commands) -> None:

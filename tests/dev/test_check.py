@@ -27,7 +27,7 @@ from service.store.health import Finding, inspect_redis
 from service.store.record import Record
 from service.verify.certificates import read_certificate
 from tests.support import tokens
-from tests.support.certificates import signing_certificate
+from tests.support.certificates import Authority, signing_certificate
 from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import connect
 
@@ -316,6 +316,50 @@ def test_applications_that_all_have_a_key_are_counted(environment: Callable[...,
     _, found = check()
 
     assert found_of(found, "applications") == [("ok", f"{PAGE + 1}, each with a key for its algorithm")]
+
+
+def test_an_applications_own_certificates_are_warned_of_before_they_end(
+    environment: Callable[..., None], redis_url: str, tmp_path: Path
+) -> None:
+    environment(REDIS_URL=redis_url)
+    now = dt.datetime.now(dt.UTC)
+    authority = Authority(tmp_path, ends=now + dt.timedelta(days=3, hours=1))
+
+    def own(days: int, *, begins_in_days: int = -100) -> dict[str, str]:
+        ends, begins = (now + dt.timedelta(days=each, hours=1) for each in (days, begins_in_days))
+        pair = authority.pair(common_name="us", begins=begins, ends=ends)
+        return {"tls_client_certificate": pair.certificate, "tls_client_key": pair.key}
+
+    async def add() -> None:
+        client: Redis = Redis.from_url(url=redis_url, decode_responses=True)
+        for name, members in {
+            "fine": own(40),
+            "soon": own(7),
+            "over": own(-2),
+            "next": own(60, begins_in_days=2),
+            "their-root": {"tls_ca_certificates": authority.root},
+        }.items():
+            application = Application(
+                client_id=name, client_secret_hash=name, created_at_ms=0, updated_at_ms=0, **members
+            )
+            await Applications(Record(client)).add(application)
+        await client.aclose()
+
+    asyncio.run(add())
+
+    status, found = check()
+
+    assert status == 1
+    day = (now + dt.timedelta(days=7, hours=1)).date().isoformat()
+    (soon,) = found_of(found, "application soon")
+    assert soon[0] == "warn"
+    assert soon[1].startswith(f"its client certificate expires in 7 days, on {day} (SHA-256 ")
+    assert [level for level, _ in found_of(found, "application over")] == ["fail"]
+    assert [level for level, _ in found_of(found, "application next")] == ["warn"], "it has not begun"
+    (root,) = found_of(found, "application their-root")
+    assert root[0] == "warn"
+    assert "its CA certificate expires in 3 days" in root[1]
+    assert found_of(found, "application fine") == []
 
 
 def record_connections(url: str, *connections: Connection) -> None:

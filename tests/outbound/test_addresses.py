@@ -62,6 +62,13 @@ SPECIAL = [
     "fe80::1",
     "fe80::1%eth0",
     "2606:4700::1111%eth0",
+    "2606:4700::5efe:10.0.0.1",
+    "2606:4700::200:5efe:8.8.8.8",
+    "169.254.170.2",
+    "fd20:ce::254",
+    "64:ff9b::100.64.0.1",
+    "64:ff9b::224.0.0.1",
+    "64:ff9b:1:ffff::10.0.0.1",
     "fec0::1",
     "ff02::1",
 ]
@@ -115,6 +122,14 @@ def test_an_address_in_the_operators_networks_is_reached_either_way(address: str
 @pytest.mark.parametrize("address", ["10.21.0.1", "fd12:3457::1", "::10.20.0.1", "64:ff9b::10.20.0.1", "2002:a14:1::1"])
 def test_an_address_beside_or_dressed_as_the_operators_networks_is_not(address: str) -> None:
     assert not OFFICE.allows(address, encrypted=True)
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "100.100.100.200", "fd00:ec2::254", "::ffff:169.254.169.254"])
+def test_a_clouds_metadata_is_not_allowed_by_a_network_that_happens_to_hold_it(address: str) -> None:
+    wide = ("169.254.0.0/16", "100.64.0.0/10", "fd00::/8", "0.0.0.0/0", "::/0")
+    assert not AddressPolicy(tuple(map(ipaddress.ip_network, wide))).allows(address, encrypted=True)
+    named = ("169.254.169.254/32", "100.100.100.200/32", "fd00:ec2::254/128")
+    assert AddressPolicy(tuple(map(ipaddress.ip_network, named))).allows(address, encrypted=False)
 
 
 @pytest.mark.parametrize("text", NO_ADDRESS)

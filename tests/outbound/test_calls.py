@@ -65,15 +65,6 @@ async def test_a_reply_larger_than_is_read_costs_the_connection_not_the_answer(o
         assert app.connections == 2
 
 
-async def test_proxies_named_in_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    async with open_outbound(allowed_networks=LOOPBACK) as outbound, stranger(answer(200)) as app:
-        assert (await outbound.post_form(app.url(), FORM)).status == 200
-
-
 @pytest.mark.parametrize(
     "url",
     [

@@ -64,14 +64,21 @@ class Stranger:
 
 @contextlib.asynccontextmanager
 async def stranger(
-    behave: Behaviour, *, tls: ssl.SSLContext | None = None, greeting: bytes = b""
+    behave: Behaviour,
+    *,
+    tls: ssl.SSLContext | None = None,
+    greeting: bytes = b"",
+    on_tls: Callable[[ssl.SSLObject], object] | None = None,
 ) -> AsyncIterator[Stranger]:
-    """Serve `behave` on a loopback port of the system's choosing; `greeting` is said before anything was asked."""
+    """Serve `behave` on a loopback port of the system's choosing; `greeting` is said before anything was asked, and
+    `on_tls` sees each connection's TLS once hands are shaken."""
     tasks: set[asyncio.Task[None]] = set()
     here = Stranger(port=0, scheme="https" if tls else "http")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here.connections += 1
+        if on_tls is not None:
+            on_tls(writer.get_extra_info("ssl_object"))
         writer.write(greeting)
         # Whatever the client does to the connection is its right; the test looks at the client. RuntimeError is how
         # uvloop says that a connection has gone.
@@ -197,6 +204,33 @@ def flood(status: int = 200) -> Behaviour:
         for _ in range(ENDLESS // len(block)):
             writer.write(block)
             await writer.drain()
+
+    return behave
+
+
+def repeat(raw: bytes) -> Behaviour:
+    """Says `raw` again and again, as fast as it is taken."""
+
+    async def behave(_request: Request, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(raw)
+            await writer.drain()
+
+    return behave
+
+
+def say_more(raw: bytes, when: asyncio.Event, more: bytes, said: asyncio.Event) -> Behaviour:
+    """Says `raw`, and once `when` is set, unasked, `more`; then sets `said`."""
+
+    async def behave(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+        if said.is_set():
+            return
+        await when.wait()
+        writer.write(more)
+        await writer.drain()
+        said.set()
 
     return behave
 

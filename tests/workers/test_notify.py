@@ -19,6 +19,7 @@ from service.keys.ring import KeyRing
 from service.keys.signing_keys import SigningKey, SigningKeys
 from service.store.deliveries import Settlement
 from tests.support.breaks import Moment, redis_away
+from tests.support.certificates import Authority
 from tests.support.heard import listening
 from tests.support.house import ISSUER, House, open_house, user_id
 from tests.support.strangers import (
@@ -768,3 +769,33 @@ async def _no_connection_stays_taken(house: House) -> AsyncIterator[None]:
     yield
     await house.worker.notifier.drain(0)
     assert house.resources.outbound.in_use == 0
+
+
+async def test_an_application_is_told_by_the_tls_that_is_agreed_on_with_it_alone(house: House, tmp_path: Path) -> None:
+    theirs, others = (Authority(tmp_path / name, name=name) for name in ("theirs", "others"))
+    pair = theirs.pair(common_name="logoutd")
+    agreed = {
+        "tls_ca_certificates": theirs.root,
+        "tls_client_certificate": pair.certificate,
+        "tls_client_key": pair.key,
+    }
+    tls = theirs.server_tls("localhost", clients_of=theirs)
+    shown: list[Any] = []
+    async with stranger(answer(200), tls=tls, on_tls=lambda peer: shown.append(peer.getpeercert())) as app:
+        for name, members in {
+            "crm": agreed,
+            "wiki": {**agreed, "tls_ca_certificates": others.root},
+            "shop": {},
+        }.items():
+            application = await house.application(name, app.url(host="localhost"))
+            await house.resources.applications.replace(replace(application, **members))
+        rid = await accept(house, "crm", "wiki", "shop")
+        await house.work_off(rid)
+        assert len(app.requests) == 1
+    assert [each["subject"] for each in shown] == [((("commonName", "logoutd"),),)]
+    came = {each.client_id: (each.state, each.attempts[-1].error) for each in await house.deliveries(rid)}
+    assert came == {
+        "crm": ("delivered", None),
+        "wiki": ("retrying", "certificate_untrusted"),
+        "shop": ("retrying", "certificate_untrusted"),
+    }
