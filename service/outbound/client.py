@@ -21,7 +21,7 @@ from service.outbound import urls
 from service.outbound.addresses import AddressPolicy
 from service.outbound.connections import NAMES_KEPT_S, Resolve, open_sessions
 from service.outbound.failures import CALL_FAILURES, OutboundError, reason_of
-from service.settings import Network
+from service.setting_values import Network
 
 ATTEMPT_DEADLINE_S: Final = 5.0
 """Longest a call may take, in seconds, from the name's look-up to the last byte read. Leases and job timeouts are

@@ -5,12 +5,14 @@ from typing import TypeAlias, TypedDict
 from starlette.requests import Request as StarletteRequest
 
 from service.resources import Resources
+from service.web.throttles import Throttles
 
 
 class State(TypedDict):
     """Yielded by the lifespan; the framework hands each request a shallow copy."""
 
     resources: Resources
+    throttles: Throttles
 
 
 Request: TypeAlias = StarletteRequest[State]
@@ -19,3 +21,8 @@ Request: TypeAlias = StarletteRequest[State]
 def resources_of(request: Request) -> Resources:
     """The process's resources."""
     return request.state["resources"]
+
+
+def throttles_of(request: Request) -> Throttles:
+    """What the process counts of those who ask."""
+    return request.state["throttles"]
