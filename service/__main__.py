@@ -2,9 +2,6 @@
 
 import asyncio
 import sys
-from typing import Final
-
-import uvicorn
 
 from service.app import create_app
 from service.graceful import GracefulServer
@@ -12,17 +9,8 @@ from service.keys.ring import SigningKeysError, load_key_ring
 from service.resources import redis_refusal
 from service.settings import SettingsError, load_settings
 from service.telemetry import configure_logging, get_logger
+from service.web.server import server_config
 from service.web.state import Leaving
-
-GRACEFUL_SHUTDOWN_S: Final = 10
-"""How long requests under way may take after SIGTERM, in seconds. Kubernetes must grant more."""
-
-MAX_HEAD_BYTES: Final = 16_384
-"""Largest request head, in bytes: the longest token fits twice. Why h11 and not httptools, which has no such limit."""
-
-KEEP_ALIVE_S: Final = 75
-"""How long an idle connection is kept, in seconds: longer than the 60 of common load balancers, which otherwise send a
-request into a connection that is just being closed."""
 
 log = get_logger(__name__)
 
@@ -43,25 +31,10 @@ def main() -> int:
     if refusal is not None:
         print(f"logoutd serve: {refusal}", file=sys.stderr)  # noqa: T201  # a person at a terminal reads this one
         return 1
+    settings = settings.without_admin_token()
     leaving = Leaving()
     server = GracefulServer(
-        uvicorn.Config(
-            create_app(settings, leaving=leaving),
-            host=settings.host,
-            port=settings.port,
-            loop="uvloop",
-            http="h11",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Addresses and schemes come from settings; no header of a stranger's is believed.
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        ),
+        server_config(create_app(settings, leaving=leaving), settings),
         leaving=leaving,
         delay_s=settings.shutdown_delay_seconds,
     )

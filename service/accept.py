@@ -2,6 +2,7 @@
 
 Every door, the management API and the shell end here. The order is the promise:
 
+0. count     how many people the connection has signed out; too many, and it is held (`service.store.blast_radius`)
 1. record    from here on it survives any crash (law 2)
 2. cut off   one atomic O(1) step per person; nothing they hold is honoured after it (law 1)
 3. enqueue   a hint; if it is lost, the sweeper finds the record
@@ -21,13 +22,16 @@ from service.domain.clock import Clock
 from service.domain.identifiers import revocation_id_for
 from service.domain.revocation import (
     Everything,
+    Initiator,
     OneSession,
     Revocation,
     RevocationRequest,
     SessionsBegunBy,
     TokenFamily,
 )
+from service.errors import Held
 from service.jobs import Queue
+from service.store.blast_radius import BlastRadius
 from service.store.people import People
 from service.store.revocations import Revocations
 from service.telemetry import Numbers, get_logger
@@ -36,6 +40,15 @@ log = get_logger(__name__)
 
 LOOK_AFTER_MS: Final = 3_000
 """How long the sweeper leaves a fresh revocation to the job that was queued for it, in milliseconds."""
+
+
+HELD_RETRY_AFTER_S: Final = 60
+"""When an identity provider whose requests are held may ask again, in seconds: a person has to look first."""
+
+FROM_IDENTITY_PROVIDERS: Final[frozenset[Initiator]] = frozenset(
+    {"global_token_revocation", "backchannel_logout", "okta_event_hook"}
+)
+"""Whose revocations are counted and held. What operators and applications end by themselves never is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +65,53 @@ class Sink:
 
     revocations: Revocations
     people: People
+    blast_radius: BlastRadius
     queue: Queue
     clock: Clock
     numbers: Numbers
 
     async def accept(self, request: RevocationRequest) -> Accepted:
         """Put a verified request into force. Raises Unavailable when Redis cannot be reached, or does not get it to disk or
-        replicas in time: then nothing is promised, though it may be in force.
+        replicas in time: then nothing is promised, though it may be in force; and Held when the connection's identity provider
+        asks for too many people.
 
         The same request again (the same `revocation_id`) has the same answer and no second effect (law 5).
         """
-        accepted = await self._put_into_force(request)
+        if self.blast_radius.is_on and request.initiator in FROM_IDENTITY_PROVIDERS:
+            await self._count(request)
+        return await self._put_into_force(request)
+
+    async def accept_released(self, request: RevocationRequest) -> Accepted:
+        """Put into force what was held: an operator says so."""
+        return await self._put_into_force(request)
+
+    async def _count(self, request: RevocationRequest) -> None:
+        """Raise Held when the connection is held, or is from now on."""
+        now_ms = self.clock.now_ms()
+        verdict = await self.blast_radius.count(request, now_ms=now_ms)
+        if verdict == "passed":
+            return
+        named = {"connection_id": request.connection_id, "initiator": request.initiator}
+        if verdict == "began":
+            log.error("connection.held", **named, people=len(request.user_ids))
+        found = await self.revocations.get(request.revocation_id)
+        if found is not None and found.revoked_at_ms is not None:
+            # What was answered with success before is so again, held or not.
+            return
+        kept = await self.blast_radius.keep(request, now_ms=now_ms)
+        log.warning("revocation.held", **named, people=len(request.user_ids), kept=kept)
+        raise Held(
+            "this connection has asked to sign out more people than it may: held until an operator releases it",
+            retry_after=HELD_RETRY_AFTER_S,
+            kept=kept,
+        )
+
+    async def _put_into_force(self, request: RevocationRequest) -> Accepted:
+        accepted = await self._record_and_cut_off(request)
         await self.revocations.wait_until_durable(accepted.revocation_id)
         return accepted
 
-    async def _put_into_force(self, request: RevocationRequest) -> Accepted:
+    async def _record_and_cut_off(self, request: RevocationRequest) -> Accepted:
         rid = request.revocation_id
         structlog.contextvars.bind_contextvars(revocation_id=rid)
         now_ms = self.clock.now_ms()
@@ -101,7 +146,7 @@ class Sink:
     async def _again(self, request: RevocationRequest) -> Accepted:
         """A worker completed it before anybody was answered, for what had begun when it was recorded. What is answered now
         must hold from now: as a revocation of its own, under a name of its own, so that a repeat finds it."""
-        return await self._put_into_force(
+        return await self._record_and_cut_off(
             replace(request, revocation_id=revocation_id_for(request.revocation_id, "again"))
         )
 

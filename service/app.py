@@ -4,14 +4,16 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp
 
-from service.admin import clients, connection_test, connections, people, revocations
+from service.admin import clients, connection_test, connections, holds, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -24,16 +26,19 @@ from service.receive import (
     sign_ins,
     token_revocation,
 )
-from service.resources import open_resources
+from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.web import docs_page, published
+from service.web.admission import REQUEST_TIMEOUT_S, Concurrency, Deadline
 from service.web.bodies import MAX_BODY_BYTES
 from service.web.openapi import build_openapi
 from service.web.operation import Operation, build_routes, larger_bodies
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
 from service.web.published_answers import DOCUMENT, PAGE
-from service.web.requests import Correlation, SizeLimits
+from service.web.request_limits import SizeLimits
+from service.web.requests import Correlation, Headers, security_headers
 from service.web.state import Leaving, Request, State, resources_of
+from service.web.throttles import Attempts, Doors, Throttles
 
 
 async def read_openapi(request: Request) -> Response:
@@ -59,6 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *token_revocation.OPERATIONS,
     *connections.OPERATIONS,
     *connection_test.OPERATIONS,
+    *holds.OPERATIONS,
     *clients.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
@@ -87,21 +93,43 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Everything that is served."""
 
+PROBES = ("/healthz", "/readyz", "/metrics")
+"""What is answered however much there is to do."""
 
-def create_app(settings: Settings, *, clock: Clock | None = None, leaving: Leaving | None = None) -> Starlette:
+
+class _Service(Starlette):
+    """The framework's stack with one part around all of it: an answer to a fault (500) is an answer like any other."""
+
+    def __init__(self, headers: Headers, **given: Any) -> None:
+        super().__init__(**given)
+        self._headers = headers
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Correlation(super().build_middleware_stack(), headers=self._headers)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    leaving: Leaving | None = None,
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
+) -> Starlette:
     """The application. Its resources are opened when it starts and closed when it stops. `leaving`: told by the server."""
     leaving = leaving or Leaving()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[State]:
         async with open_resources(settings, clock=clock) as resources:
-            yield {"resources": resources, "leaving": leaving}
+            yield {"resources": resources, "leaving": leaving, "throttles": _throttles(resources)}
 
-    app = Starlette(
+    app = _Service(
+        security_headers(settings.public_url),
         routes=build_routes(OPERATIONS),
         middleware=[
-            Middleware(Correlation),
+            Middleware(Concurrency, most=settings.max_concurrent_requests, exempt=PROBES),
             Middleware(SizeLimits, max_bytes=MAX_BODY_BYTES, by_route=larger_bodies(OPERATIONS)),
+            Middleware(Deadline, seconds=request_timeout_s),
         ],
         exception_handlers={
             LogoutdError: on_logoutd_error,
@@ -114,6 +142,14 @@ def create_app(settings: Settings, *, clock: Clock | None = None, leaving: Leavi
     # A slash too many is another address. The framework would redirect, to whatever host the request names.
     app.router.redirect_slashes = False
     return app
+
+
+def _throttles(resources: Resources) -> Throttles:
+    settings, clock = resources.settings, resources.clock
+    return Throttles(
+        doors=Doors(clock, per_second=settings.door_requests_per_second),
+        attempts=Attempts(clock, per_minute=settings.failed_authentications_per_minute),
+    )
 
 
 @cache

@@ -58,10 +58,12 @@ async def check_settings(settings: Settings) -> list[Finding]:
         found.append(_warn("public url", f"{settings.public_url} is plain http: identity providers send secrets to it"))
     else:
         found.append(_ok("public url", settings.public_url))
-    if settings.admin_token.get_secret_value():
-        found.append(_ok("admin token", "set"))
+    tokens = len(settings.admin_token_digests)
+    if tokens:
+        found.append(_ok("admin token", "set" if tokens == 1 else f"{tokens} are set"))
     else:
-        found.append(_fail("admin token", f"{PREFIX}ADMIN_TOKEN or {PREFIX}ADMIN_TOKEN_FILE is not set"))
+        names = f"{PREFIX}ADMIN_TOKEN, {PREFIX}ADMIN_TOKEN_FILE or {PREFIX}ADMIN_TOKEN_SHA256"
+        found.append(_fail("admin token", f"none of {names} is set"))
     return found
 
 

@@ -11,8 +11,10 @@ LogoutdError
 ├── Conflict                    the thing stands in the way of another
 ├── ReauthenticationRequired    the sign-in is older than the person's last revocation
 ├── CannotBeEnded               the subject is known and cannot be signed out (GTR "Revocation Response", 422)
+├── TooManyRequests             whoever asks has asked too often: try again later
 └── Unavailable                 Redis or the keys cannot be reached: try again
-    └── KeysUnavailable         it is the identity provider's keys
+    ├── KeysUnavailable         it is the identity provider's keys
+    └── Held                    the connection has asked to sign out more people than it may, and an operator has to look
 """
 
 
@@ -69,6 +71,14 @@ class CannotBeEnded(LogoutdError):
     """The subject is known and cannot be signed out."""
 
 
+class TooManyRequests(LogoutdError):
+    """Whoever asks has asked too often. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Unavailable(LogoutdError):
     """Something this answer depends on cannot be reached. `retry_after` is in seconds."""
 
@@ -79,3 +89,12 @@ class Unavailable(LogoutdError):
 
 class KeysUnavailable(Unavailable):
     """An identity provider's keys cannot be fetched: there is no telling whether what it is said to have signed is true."""
+
+
+class Held(Unavailable):
+    """The connection's revocations are held until an operator releases them; this one is not in force. `kept`: it is put into
+    force when they are, if the operator wants it so."""
+
+    def __init__(self, message: str, *, retry_after: int, kept: bool) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.kept = kept

@@ -18,6 +18,7 @@ from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
+from service.store.blast_radius import BlastRadius
 from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
@@ -75,6 +76,7 @@ class Resources:
     revocations: Revocations
     deliveries: Deliveries
     dry_runs: DryRuns
+    blast_radius: BlastRadius
     schedule: Schedule
     statistics: Statistics
     heartbeats: Heartbeats
@@ -133,7 +135,17 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
-        sink = Sink(revocations=revocations, people=people, queue=queue, clock=fleet_clock, numbers=numbers)
+        blast_radius = BlastRadius(
+            record, people=settings.blast_radius_people, window_ms=settings.blast_radius_window_seconds * 1000
+        )
+        sink = Sink(
+            revocations=revocations,
+            people=people,
+            blast_radius=blast_radius,
+            queue=queue,
+            clock=fleet_clock,
+            numbers=numbers,
+        )
         yield Resources(
             settings=settings,
             clock=clock,
@@ -154,6 +166,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             revocations=revocations,
             deliveries=Deliveries(record, receipt_ms=receipt_ms),
             dry_runs=DryRuns(record),
+            blast_radius=blast_radius,
             schedule=Schedule(record),
             statistics=Statistics(record),
             heartbeats=Heartbeats(record),

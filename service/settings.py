@@ -5,26 +5,21 @@ with the prefix that is not one of these is an error: a setting misspelt is a se
 """
 
 import difflib
-import ipaddress
+import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.setting_values import MIN_ADMIN_TOKEN_LENGTH, AdminToken, BaseUrl, Digests, Networks, RedisUrl
 
 PREFIX: Final = "LOGOUTD_"
 
 SECRETS: Final = ("ADMIN_TOKEN", "REDIS_URL", "QUEUE_REDIS_URL")
 """Settings that may come from a file (`LOGOUTD_ADMIN_TOKEN_FILE` and so on). Redis URLs hold passwords."""
-
-MIN_ADMIN_TOKEN_LENGTH: Final = 16
-"""Shortest administrator's token, in characters: anything less can be guessed over the network."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingsError(Exception):
@@ -38,13 +33,13 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", str_strip_whitespace=True, env_ignore_empty=True
     )
 
-    public_url: str = Field(
+    public_url: BaseUrl = Field(
         default="",
         description="Base URL under which identity providers and applications reach the service, such as "
         "`https://logout.example.com`. Every endpoint URL, and so the `aud` an identity provider must send, is built "
         "from it; request headers never are. Required.",
     )
-    issuer: str = Field(
+    issuer: BaseUrl = Field(
         default="",
         description="`iss` of outgoing logout tokens: the issuer of the authorization server beside us, exactly as in "
         "its ID tokens. Default: PUBLIC_URL.",
@@ -54,27 +49,79 @@ class Settings(BaseSettings):
         description="Path of a private JWKS (RFC 7517) with a key for each algorithm the applications use. "
         "Required; `logoutd dev` makes and keeps one, `logoutd keys generate` prints one.",
     )
-    redis_url: SecretStr = Field(
+    redis_url: RedisUrl = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
         description="The record: `redis://`, `rediss://` or `unix://` URL of a Redis 6.2 or newer that persists "
         "(`appendonly yes`) and never evicts (`maxmemory-policy noeviction`).",
     )
-    queue_redis_url: SecretStr = Field(
+    queue_redis_url: RedisUrl = Field(
         default=SecretStr(""),
         description="Redis for the job queue, which may be lost without losing work. Default: REDIS_URL.",
     )
-    admin_token: SecretStr = Field(
+    admin_token: AdminToken = Field(
         default=SecretStr(""),
         description=f"Bearer token of the management API, at least {MIN_ADMIN_TOKEN_LENGTH} characters. Required by "
         "`logoutd serve`.",
     )
-    allowed_private_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+    admin_token_sha256: Digests = Field(
+        default=(),
+        description="Comma-separated SHA-256 digests, in hexadecimal, of further administrators' tokens, for which "
+        f"ADMIN_TOKEN may be left out: each is 64 digits, of a random token of at least {MIN_ADMIN_TOKEN_LENGTH} "
+        "characters. Default: none.",
+    )
+    allowed_private_networks: Networks = Field(
         default=(),
         description="Comma-separated CIDRs that outbound calls may reach besides public addresses, and the only ones "
         "to which plain `http` is allowed; a cloud's metadata address counts only if listed by itself. Default: none.",
     )
     host: str = Field(default="0.0.0.0", description="Address the service listens on. Default: every interface.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port the service listens on. Default: 8000.")
+    trusted_proxies: Networks = Field(
+        default=(),
+        description="Comma-separated CIDRs of the proxies in front, whose `X-Forwarded-For` is believed when limits are "
+        "counted by address; nobody else's is. Default: none, and everybody behind one proxy counts as one.",
+    )
+    max_connections: int = Field(
+        default=2048,
+        ge=8,
+        le=65_536,
+        description="Most connections one service process keeps open; a new one then takes the place of the one that has "
+        "waited longest without a request. Default: 2048.",
+    )
+    max_concurrent_requests: int = Field(
+        default=256,
+        ge=1,
+        le=8192,
+        description="Most requests one service process works on at once, those still being received not counted; further "
+        "ones are answered 503. Default: 256.",
+    )
+    door_requests_per_second: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        description="Most requests in a second that one connection may make at the doors of one service process, over time: "
+        "ten times as many may come at once. Further ones are answered 429. Default: 100.",
+    )
+    failed_authentications_per_minute: int = Field(
+        default=60,
+        ge=1,
+        le=100_000,
+        description="Most wrong credentials in a minute that one address may present for one client, or for the "
+        "administrator, to one service process. Further ones are answered 429. Default: 60.",
+    )
+    blast_radius_people: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Most people one connection's identity provider may have signed out within "
+        "BLAST_RADIUS_WINDOW_SECONDS; what it asks beyond is held until an operator releases it. Default: 0, no bound.",
+    )
+    blast_radius_window_seconds: int = Field(
+        default=3600,
+        ge=1,
+        le=604_800,
+        description="How long people count towards BLAST_RADIUS_PEOPLE, in seconds. Default: 3600.",
+    )
     log_format: Literal["json", "console"] = Field(
         default="json", description="`json`: one object a line; `console`: for people. Default: json."
     )
@@ -131,56 +178,6 @@ class Settings(BaseSettings):
         "next ones elsewhere, in seconds. Default: 5.",
     )
 
-    @field_validator("public_url", "issuer")
-    @classmethod
-    def _is_base_url(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        printable = value.isascii() and value.isprintable() and " " not in value
-        if not usable or not printable or "@" in value or "?" in value or "#" in value:
-            raise ValueError("must be an http(s) URL of printable ASCII without user, query or fragment")
-        return value
-
-    @field_validator("allowed_private_networks", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
-
-    @field_validator("admin_token")
-    @classmethod
-    def _is_long_enough(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value() and len(value.get_secret_value()) < MIN_ADMIN_TOKEN_LENGTH:
-            raise ValueError(f"must have at least {MIN_ADMIN_TOKEN_LENGTH} characters")
-        return value
-
-    @field_validator("redis_url", "queue_redis_url")
-    @classmethod
-    def _is_redis_url(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        if not text:
-            return value
-        if not text.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must be a redis://, rediss:// or unix:// URL")
-        try:
-            pool = ConnectionPool.from_url(text)
-            # Made, not opened: only now does redis-py look at what the URL asks for.
-            pool.connection_class(**pool.connection_kwargs)
-        except (ValueError, TypeError, RedisError):
-            readable = False
-        else:
-            readable = True
-        if not readable:
-            # redis-py's own words would hold a part of the password.
-            raise ValueError("cannot be read: is the password percent-encoded, and every parameter one redis-py knows?")
-        if {"ssl_cert_reqs", "ssl_check_hostname"} & set(pool.connection_kwargs):
-            raise ValueError("must not choose how its certificate is checked: it always is, and its name too")
-        return value
-
     @property
     def base_url(self) -> str:
         """PUBLIC_URL without a trailing slash: what endpoint paths are appended to."""
@@ -193,6 +190,16 @@ class Settings(BaseSettings):
         return url.scheme == "http" and url.hostname not in {"127.0.0.1", "::1", "localhost"}
 
     @property
+    def admin_token_digests(self) -> tuple[str, ...]:
+        """SHA-256 of every administrator's token, in hexadecimal."""
+        token = self.admin_token.get_secret_value()
+        return ((hashlib.sha256(token.encode()).hexdigest(),) if token else ()) + self.admin_token_sha256
+
+    def without_admin_token(self) -> "Settings":
+        """The same, with the administrator's token kept as its digest alone: whoever reads this process's memory learns none."""
+        return self.model_copy(update={"admin_token": SecretStr(""), "admin_token_sha256": self.admin_token_digests})
+
+    @property
     def token_issuer(self) -> str:
         """`iss` of outgoing logout tokens, to the letter as configured."""
         return self.issuer or self.public_url
@@ -203,8 +210,11 @@ class Settings(BaseSettings):
         return self.queue_redis_url.get_secret_value() or self.redis_url.get_secret_value()
 
     def require(self, *names: str) -> None:
-        """Raise SettingsError naming each of these settings that is not set."""
-        missing = [f"{PREFIX}{name.upper()}" for name in names if not _plain(getattr(self, name))]
+        """Raise SettingsError naming each of these settings that is not set. The digest of an administrator's token is one."""
+        held = {name: _plain(getattr(self, name)) for name in names}
+        if "admin_token" in held:
+            held["admin_token"] = self.admin_token_digests
+        missing = [f"{PREFIX}{name.upper()}" for name, value in held.items() if not value]
         if missing:
             raise SettingsError(f"not set: {', '.join(missing)}")
 

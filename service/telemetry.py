@@ -50,6 +50,12 @@ class Numbers:
             ["route", "method", "status"],
             registry=self.registry,
         )
+        self.limited = Counter(
+            "logoutd_limited",
+            "Requests and connections that met a limit of this process, by limit.",
+            ["limit"],
+            registry=self.registry,
+        )
         self.accept_seconds = Histogram(
             "logoutd_accept_seconds",
             "From a request's arrival at a door to its success answer, in seconds.",

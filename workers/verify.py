@@ -6,7 +6,7 @@ from typing import Final
 
 from service.accept_logout import Logouts
 from service.domain.clock import Clock
-from service.errors import CannotBeEnded, KeysUnavailable, NotAuthenticated
+from service.errors import CannotBeEnded, Held, KeysUnavailable, NotAuthenticated
 from service.store.connections import Connections
 from service.store.kept_tokens import KEPT_MS, KeptTokens
 from service.telemetry import get_logger
@@ -51,7 +51,11 @@ class Verifier:
                 token.text, connection=connection, keys=self.issuer_keys, now_ms=token.received_at_ms
             )
             await self.logouts.accept(logout, connection, arrived_at_ms=token.received_at_ms)
-        except KeysUnavailable:
+        except (KeysUnavailable, Held) as error:
+            if isinstance(error, Held) and error.kept:
+                # It waits for an operator now, beside the others.
+                await self.kept_tokens.drop(kept_id, token.connection_id)
+                return
             if now_ms - token.received_at_ms < KEPT_MS:
                 pause_ms = min(LOOK_AGAIN_MS * 2 ** min(token.looks, 10), LONGEST_PAUSE_MS)
                 await self.kept_tokens.look_again(token, at_ms=now_ms + pause_ms)

@@ -37,6 +37,15 @@ class CertificateAnswer(Answer):
     expires_at: Moment
 
 
+class HoldAnswer(Answer):
+    """A connection that asked to sign out more people than it may."""
+
+    since: Moment
+    people: int = Field(ge=0, description="Whom the requests that are kept are about.")
+    requests: int = Field(ge=0, description="Requests that are kept, none of them in force.")
+    not_kept: int = Field(ge=0, description="Requests that came when too many were kept.")
+
+
 class ConnectionAnswer(Answer):
     """A connection."""
 
@@ -52,4 +61,5 @@ class ConnectionAnswer(Answer):
     global_token_revocation_endpoint: str = Field(description="Paste it into the identity provider to the letter.")
     backchannel_logout_uri: str = Field(description="For its OpenID Connect back-channel logout tokens.")
     okta_event_hook_uri: str = Field(description="For Okta's event hooks.")
+    hold: HoldAnswer = absent("While what its identity provider asks is held (`POST …/release` ends it).")
     certificates: list[CertificateAnswer] = absent("Of `signing_certificates`.")

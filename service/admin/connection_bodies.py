@@ -12,6 +12,7 @@ from service.domain.connection import NAME, SIGNING_ALGORITHMS, Connection, Conn
 from service.errors import InvalidRequest
 from service.outbound import Outbound, OutboundError
 from service.settings import Settings
+from service.store.blast_radius import Hold
 from service.verify.certificates import MAX_CERTIFICATE_LENGTH, MAX_SIGNING_CERTIFICATES
 from service.verify.encrypted_token import check_decryption_key
 from service.verify.hook_secret import MAX_SECRET_LENGTH, check_hook_secret, hash_hook_secret
@@ -217,8 +218,14 @@ async def require_usable_keys(connection: Connection, issuer_keys: IssuerKeys) -
         raise InvalidRequest(f"{source} has no key that could verify a signature by {algorithms}")
 
 
-def describe_connection(connection: Connection, settings: Settings) -> dict[str, Any]:
+def describe_connection(connection: Connection, settings: Settings, *, hold: Hold | None = None) -> dict[str, Any]:
     """A connection as answered: its secret never, and the URLs to paste into the identity provider."""
+    held = {
+        "since": moment(hold.since_ms),
+        "people": hold.people,
+        "requests": hold.requests,
+        "not_kept": hold.not_kept,
+    } if hold else None  # fmt: skip
     options = connection.options
     told: dict[str, Any] = {
         "type": options.type,
@@ -252,6 +259,7 @@ def describe_connection(connection: Connection, settings: Settings) -> dict[str,
         "global_token_revocation_endpoint": global_token_revocation_url(settings, connection.name),
         "backchannel_logout_uri": backchannel_logout_url(settings, connection.name),
         "okta_event_hook_uri": okta_event_hook_url(settings, connection.name),
+        **({"hold": held} if held else {}),
         **({"certificates": certificates} if certificates else {}),
     }
 

@@ -75,15 +75,15 @@ async def list_connections(request: Request) -> Response:
     resources = resources_of(request)
     limit, after = read_page(request)
     found, following = await resources.connections.page(after=after, limit=limit)
-    items = [describe_connection(each, resources.settings) for each in found]
+    holds = await resources.blast_radius.holds([each.id for each in found])
+    items = [describe_connection(each, resources.settings, hold=holds.get(each.id)) for each in found]
     return JSONResponse(page(items, following=following), headers=NO_STORE)
 
 
 async def read_connection(request: Request) -> Response:
     """One connection."""
     require_administrator(request)
-    connection = await _find(request)
-    return JSONResponse(describe_connection(connection, resources_of(request).settings), headers=NO_STORE)
+    return await _answer(resources_of(request), await _find(request))
 
 
 async def update_connection(request: Request) -> Response:
@@ -120,7 +120,7 @@ async def update_connection(request: Request) -> Response:
         changed = replace(changed, options=options)
         await require_usable_keys(changed, resources.issuer_keys)
     await resources.connections.replace(changed)
-    return JSONResponse(describe_connection(changed, resources.settings), headers=NO_STORE)
+    return await _answer(resources, changed)
 
 
 async def delete_connection(request: Request) -> Response:
@@ -169,6 +169,11 @@ def _clients(connection: Connection, *, after: Mark | None, limit: int) -> dict[
     listed = sorted(each for each in connection.enabled_clients if after is None or each > after.member)
     items = [{"client_id": each, "status": True} for each in listed[:limit]]
     return page(items, following=Mark(score=0, member=listed[limit - 1]) if len(listed) > limit else None)
+
+
+async def _answer(resources: Resources, connection: Connection) -> Response:
+    hold = (await resources.blast_radius.holds([connection.id])).get(connection.id)
+    return JSONResponse(describe_connection(connection, resources.settings, hold=hold), headers=NO_STORE)
 
 
 async def _find(request: Request) -> Connection:

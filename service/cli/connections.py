@@ -150,6 +150,30 @@ def disable_connection(shell: Shell, *, connection: Named, yes: Yes = False) -> 
     shell.show(shell.api.call("PATCH", "connections", connection, body={"enabled": False}), show_facts)
 
 
+@connections.command("release")
+@over_api
+def release_connection(
+    shell: Shell,
+    *,
+    connection: Named,
+    apply: Annotated[
+        bool,
+        typer.Option("--apply/--discard", help="Put what is held into force, or forget it.", show_default=False),
+    ],
+    yes: Yes = False,
+) -> None:
+    """End the hold of a connection that asked to sign out too many people. Asks first."""
+    fate = "put into force" if apply else "forgotten"
+    shell.confirm(f"Release the connection {connection}? What is held is {fate}.", yes=yes)
+    applied = 0
+    while True:
+        told = shell.api.call("POST", "connections", connection, "release", body={"apply": apply})
+        applied += told["applied"]
+        if not told["left"]:
+            break
+    shell.show({"applied": applied, "left": 0}, show_facts)
+
+
 @connections.command("test")
 @over_api
 def test_connection(shell: Shell, *, connection: Named) -> None:

@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Final
 
-from service.settings import Network
+from service.setting_values import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -19,7 +19,7 @@ from service.outbound.contexts import tls_context
 from service.outbound.failures import CALL_FAILURES, OutboundError, reason_of
 from service.outbound.lookups import Lookups
 from service.outbound.pools import MAX_IDENTITIES, IdentityPools, Pool, make_pool
-from service.settings import Network
+from service.setting_values import Network
 
 ATTEMPT_DEADLINE_S: Final = 5.0
 """Longest a call may take, in seconds, from the name's look-up to the last byte read. Leases and job timeouts are

@@ -1,7 +1,8 @@
 """The door for OpenID Connect Back-Channel Logout 1.0: an identity provider's logout token, as a form.
 
 Success is exactly 200 and refusal exactly 400, whatever the reason (sections 2.7 and 2.8, and the certification suite);
-503 where there is no telling: the keys or Redis cannot be reached. Nothing is ever done for a token that is unverified.
+503 where there is no telling: the keys or Redis cannot be reached; 429 where it was not looked at, so many came. Nothing is
+ever done for a token that is unverified.
 """
 
 import functools
@@ -12,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from service import errors
 from service.domain.connection import Connection
-from service.receive.door import CONNECTION_NAME, connection_in, door
+from service.receive.door import CONNECTION_NAME, admit_proven, connection_in, door
 from service.resources import Resources
 from service.store.kept_tokens import KEPT_MS
 from service.telemetry import get_logger
@@ -54,6 +55,7 @@ async def receive_backchannel_logout(request: Request) -> Response:
         raise
     if connection is None:
         raise AssertionError("unreachable: a token is verified for an existing connection only")
+    admit_proven(request, connection)
     if not connection.enabled:
         raise errors.NotAllowed("this connection is disabled")
     await resources.logouts.accept(logout, connection)
@@ -76,13 +78,13 @@ async def _keep(resources: Resources, connection: Connection, text: str, now_ms:
 
 
 def _refusing_with_400(endpoint: Endpoint) -> Endpoint:
-    """Every refusal as section 2.8 has it. What is no refusal, 503, passes."""
+    """Every refusal as section 2.8 has it. What is no refusal, 429 and 503, passes."""
 
     @functools.wraps(endpoint)
     async def refusing(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except errors.Unavailable:
+        except (errors.Unavailable, errors.TooManyRequests):
             raise
         except errors.LogoutdError as error:
             return problem(400, "invalid_request", str(error))

@@ -8,12 +8,13 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.domain.connection import NAME
+from service.domain.connection import NAME, Connection
 from service.errors import LogoutdError
 from service.telemetry import get_logger
 from service.web.operation import Endpoint
 from service.web.problems import reason_of
-from service.web.state import Request, resources_of
+from service.web.source import source_of
+from service.web.state import Request, resources_of, throttles_of
 
 log = get_logger(__name__)
 
@@ -30,6 +31,7 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
         structlog.contextvars.bind_contextvars(door=name, connection=connection_in(request))
         started = time.perf_counter()
         try:
+            throttles_of(request).doors.admit(connection_in(request), source_of(request))
             response = await endpoint(request)
         except LogoutdError as error:
             outcome = reason_of(error)
@@ -46,6 +48,11 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
         return response
 
     return counted
+
+
+def admit_proven(request: Request, connection: Connection) -> None:
+    """Count a message that has been verified as its connection's own. Raises TooManyRequests."""
+    throttles_of(request).doors.admit_proven(connection.name, source_of(request))
 
 
 def connection_in(request: Request) -> str | None:

@@ -12,7 +12,7 @@ from service.domain.identifiers import fingerprint, revocation_id_for
 from service.domain.revocation import RevocationRequest
 from service.domain.subject import SubjectIdentifier, parse_subject
 from service.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
-from service.receive.door import CONNECTION_NAME, connection_in, door
+from service.receive.door import CONNECTION_NAME, admit_proven, connection_in, door
 from service.verify.caller_assertion import verify_caller_assertion
 from service.verify.capture import Expected
 from service.web.access import bearer_token
@@ -52,6 +52,7 @@ async def receive_global_token_revocation(request: Request) -> Response:
         )
     if connection is None:
         raise AssertionError("unreachable: an assertion is verified for an existing connection only")
+    admit_proven(request, connection)
     if not connection.enabled:
         raise NotAllowed("this connection is disabled")
 

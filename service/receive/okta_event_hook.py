@@ -18,7 +18,7 @@ from service.domain.okta_events import ENDING_EVENTS, OTHER, begun_by_ms, name_o
 from service.domain.okta_log_event import OktaUser, exact_names, login_names, read_log_event, shown_uuid, type_of
 from service.domain.revocation import RevocationRequest, SessionsBegunBy
 from service.errors import CannotBeEnded, InvalidRequest, NotAllowed, NotFound
-from service.receive.door import CONNECTION_NAME, connection_in, door
+from service.receive.door import CONNECTION_NAME, admit_proven, connection_in, door
 from service.resources import Resources
 from service.store.people import People
 from service.telemetry import get_logger
@@ -85,6 +85,7 @@ async def receive_okta_events(request: Request) -> Response:
     name = connection_in(request)
     found = await resources.connections.by_name(name) if name else None
     connection = verify_hook_secret(request.headers.getlist("authorization"), found)
+    admit_proven(request, connection)
     if not connection.enabled:
         raise NotAllowed("this connection is disabled")
 
@@ -204,6 +205,7 @@ OPERATIONS = (
             200: "The challenge of the header `x-okta-verification-challenge`, as `verification`.",
             400: "The header is not there, or too long.",
             404: "No event hook is set up at this address.",
+            429: "Too many such requests came; `Retry-After` says when to try again.",
             503: "Redis cannot be reached; `Retry-After` says when to try again.",
         },
         required_headers={CHALLENGE: "What is to be sent back."},

@@ -64,6 +64,11 @@ class Connections:
                 ("DEL", keyspace.connection(connection.name)),
                 ("DEL", keyspace.connection_name(connection.id)),
                 ("ZREM", keyspace.CONNECTIONS, connection.id),
+                ("ZREM", keyspace.HELD_CONNECTIONS, connection.id),
+                *(
+                    ("DEL", of(connection.id))
+                    for of in (keyspace.counted_people, keyspace.hold, keyspace.held, keyspace.held_people)
+                ),
             ]
         )
 

@@ -1,7 +1,8 @@
 """The map of Redis: every key, its type, its lifetime.
 
-All keys of one person share the hash tag `{user_id}`, all keys of one revocation `{revocation_id}`; a script touches one
-tag only, so the record can live in a cluster. No key is ever found by scanning.
+All keys of one person share the hash tag `{user_id}`, all keys of one revocation `{revocation_id}`, what is counted and held of
+one connection `{connection_id}`; a script touches one tag only, so the record can live in a cluster. No key is ever found by
+scanning.
 
 | key | type | holds | lives |
 |---|---|---|---|
@@ -31,6 +32,11 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:connection:NAME` | string | a connection, as JSON | until deleted |
 | `logoutd:connection-name:ID` | string | its name | until deleted |
 | `logoutd:connections` | zset | connection ids by creation | until deleted |
+| `logoutd:held-connections` | zset | connection ids by when they began to be held | until released |
+| `logoutd:blast-radius:{connection}:people` | zset | user_ids it had signed out, by when | the window from the latest on |
+| `logoutd:blast-radius:{connection}:hold` | hash | since when it is held, requests that are not kept | until released |
+| `logoutd:blast-radius:{connection}:held` | hash | revocation id → the request, as JSON | until released |
+| `logoutd:blast-radius:{connection}:held-people` | set | the user_ids of these | until released |
 | `logoutd:client:ID` | string | an application, as JSON | until deleted |
 | `logoutd:clients` | zset | client_ids by creation | until deleted |
 | `logoutd:revocation:{revocation}` | hash | the receipt's head | until finished, then receipt_days |
@@ -52,6 +58,7 @@ from typing import Final
 PREFIX: Final = "logoutd"
 
 CONNECTIONS: Final = f"{PREFIX}:connections"
+HELD_CONNECTIONS: Final = f"{PREFIX}:held-connections"
 CLIENTS: Final = f"{PREFIX}:clients"
 REVOCATIONS: Final = f"{PREFIX}:revocations"
 OPEN: Final = f"{PREFIX}:open"
@@ -193,6 +200,30 @@ def connection(name: str) -> str:
 def connection_name(connection_id: str) -> str:
     """A connection's name, by its id."""
     return f"{PREFIX}:connection-name:{connection_id}"
+
+
+def _blast_radius(connection_id: str) -> str:
+    return f"{PREFIX}:blast-radius:{{{connection_id}}}"
+
+
+def counted_people(connection_id: str) -> str:
+    """The people a connection had signed out within the window."""
+    return f"{_blast_radius(connection_id)}:people"
+
+
+def hold(connection_id: str) -> str:
+    """Since when a connection is held."""
+    return f"{_blast_radius(connection_id)}:hold"
+
+
+def held(connection_id: str) -> str:
+    """What it asked for since."""
+    return f"{_blast_radius(connection_id)}:held"
+
+
+def held_people(connection_id: str) -> str:
+    """The people that is about."""
+    return f"{_blast_radius(connection_id)}:held-people"
 
 
 def client(client_id: str) -> str:

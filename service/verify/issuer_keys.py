@@ -3,17 +3,18 @@
 What may go wrong, and what is done about it:
 
     keys are rotated                    an unknown `kid` fetches again, and so does a signature no key fits
-    somebody sends random `kid`s        one fetch per cool-down, which starts at the attempt; kids known to be unknown
-                                        are remembered beside the keys, never in their place
+    somebody sends random `kid`s        two fetches per cool-down, which starts at the attempt; kids known to be unknown
+                                        are remembered beside the keys, never in their place, and cost none
     many requests need the same fetch   one fetch, which the first caller's cancellation does not end
-    the identity provider is down       keys fetched earlier serve on, for a day; without any it is Unavailable
+    the identity provider is down       one fetch per cool-down; keys fetched earlier serve on, for a day; without any it is
+                                        Unavailable
     one odd key in the set              skipped (`service.verify.key_set`)
 
 Keys that were configured with the connection (`service.verify.pinned_keys`) are looked up here too, and never fetched.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,8 +37,13 @@ STALE_MS: Final = 86_400_000
 """How long after the last success keys are used while the source cannot be reached, in milliseconds."""
 
 COOL_DOWN_MS: Final = 10_000
-"""Least time from one attempt to fetch a source to the next, in milliseconds, whatever came of it. Not longer: a stranger
-can begin it with a made-up `kid`, and a key that is new within it is not known until it ends."""
+"""In how long a source is fetched at most FETCHES_PER_COOL_DOWN times, in milliseconds, counted from where each attempt began.
+Not longer: a key that is new after the last of them is not known until it ends."""
+
+FETCHES_PER_COOL_DOWN: Final = 2
+"""Most fetches of a source within COOL_DOWN_MS, of each process; one while it fails. Two, so that a key that is new is found also
+when one made-up `kid` came just before it. Whoever makes up two can keep a key from being known, for as long as the cool-down, if
+it is used within that time of its being published; every fetch they cost brings all that is published by then."""
 
 UNKNOWN_KID_MS: Final = 300_000
 """How long a `kid` that a fetch has shown to be absent costs no other fetch, in milliseconds."""
@@ -81,8 +87,8 @@ class _Entry:
     keys: KeySet | None = None
     fetched_at_ms: int | None = None
     """When the last fetch that succeeded began."""
-    attempted_at_ms: int | None = None
-    """When the last fetch began, whatever came of it."""
+    attempts: deque[int] = field(default_factory=lambda: deque(maxlen=FETCHES_PER_COOL_DOWN))
+    """When each of the last fetches began, whatever came of it."""
     failing: bool = False
     """The last fetch that ended did not succeed."""
     fetch: asyncio.Task[None] | None = None
@@ -113,12 +119,15 @@ class IssuerKeys:
         if pinned is not None:
             return pinned.find(alg=alg, kid=kid, thumbprints=thumbprints, now_ms=self._clock.now_ms())
         entry = self._entry(_source(connection))
-        await self._freshen(entry)
+        just_fetched = await self._freshen(entry)
         found = self._find(entry, alg=alg, kid=kid)
         if found:
             return found
         name = fingerprint(alg, "kid" if kid is not None else "no kid", (kid or "").encode("utf-8", "surrogatepass"))
         if self._within(entry.unknown.get(name), UNKNOWN_KID_MS):
+            return ()
+        if just_fetched:
+            self._remember_unknown(entry, name)
             return ()
         under_way = entry.fetch is not None
         if await self._fetch_again(entry):
@@ -152,7 +161,8 @@ class IssuerKeys:
         if entry.fetch is not None:
             # One that began earlier must not end later and undo this one.
             await asyncio.wait([entry.fetch])
-        began_at_ms = entry.attempted_at_ms = self._clock.now_ms()
+        began_at_ms = self._clock.now_ms()
+        entry.attempts.append(began_at_ms)
         try:
             keys = await self._load(entry.source)
         except (OutboundError, InvalidRequest) as error:
@@ -167,18 +177,21 @@ class IssuerKeys:
             fetch.cancel()
         await asyncio.gather(*self._fetches, return_exceptions=True)
 
-    async def _freshen(self, entry: _Entry) -> None:
-        """Make sure there are keys to look in, fresh ones if they can be had. Raises Unavailable."""
+    async def _freshen(self, entry: _Entry) -> bool:
+        """Make sure there are keys to look in, fresh ones if they can be had; whether they were fetched from now on. Raises
+        Unavailable."""
         if self._within(entry.fetched_at_ms, FRESH_MS):
-            return
+            return False
         usable = self._within(entry.fetched_at_ms, STALE_MS)
         if usable and entry.failing:
             # Known to be out of reach: whoever asks is served what there is, and the next attempt goes on beside.
             self._start_fetch(entry)
-            return
-        await self._fetch_again(entry)
+            return False
+        under_way = entry.fetch is not None
+        fetched = await self._fetch_again(entry)
         if not self._within(entry.fetched_at_ms, STALE_MS):
             raise _unavailable()
+        return fetched and not under_way
 
     async def _fetch_again(self, entry: _Entry) -> bool:
         """Fetch, or wait for the fetch under way; whether keys came of it. False at once while the cool-down lasts."""
@@ -193,10 +206,12 @@ class IssuerKeys:
         """The fetch under way, or a new one; None while the cool-down of the last one lasts."""
         if entry.fetch is not None:
             return entry.fetch
-        if self._within(entry.attempted_at_ms, COOL_DOWN_MS):
+        most = 1 if entry.failing else FETCHES_PER_COOL_DOWN
+        if sum(self._within(each, COOL_DOWN_MS) for each in entry.attempts) >= most:
             return None
-        entry.attempted_at_ms = self._clock.now_ms()
-        entry.fetch = asyncio.create_task(self._fetch(entry, began_at_ms=entry.attempted_at_ms))
+        began_at_ms = self._clock.now_ms()
+        entry.attempts.append(began_at_ms)
+        entry.fetch = asyncio.create_task(self._fetch(entry, began_at_ms=began_at_ms))
         self._fetches.add(entry.fetch)
         entry.fetch.add_done_callback(self._fetches.discard)
         return entry.fetch

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from service.domain.application import Application
 from service.domain.identifiers import fingerprint
 from service.errors import InvalidRequest, NotAllowed, NotAuthenticated
 from service.web.bodies import is_form, read_form
-from service.web.state import Request, resources_of
+from service.web.source import source_of
+from service.web.state import Request, resources_of, throttles_of
 
 MAX_AUTHORIZATION: Final = 8192 + 16
 """Longest Authorization header read, in characters: the longest token, and its scheme."""
 
+ADMINISTRATOR: Final = "administrator"
+"""The account whose wrong tokens are counted."""
 
 FORM_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "token": {"type": "string", "minLength": 1, "description": "Of any length; what is too long is no token of ours."},
@@ -58,12 +62,19 @@ def bearer_token(request: Request) -> str:
 
 
 def require_administrator(request: Request) -> Caller:
-    """Raise NotAuthenticated unless the administrator's token was sent."""
-    expected = resources_of(request).settings.admin_token.get_secret_value()
-    # Digests are compared, so that neither content nor length shows in the time it takes. No token set: nobody enters.
-    given = fingerprint(bearer_token(request))
-    if not expected or not hmac.compare_digest(given, fingerprint(expected)):
+    """Raise NotAuthenticated unless an administrator's token was sent, TooManyRequests after too many wrong ones."""
+    given = bearer_token(request)
+    attempts, source = throttles_of(request).attempts, source_of(request)
+    attempts.admit(source, ADMINISTRATOR, given)
+    # Digests are compared, each of them always, so that neither content nor length shows in the time it takes. None set:
+    # nobody enters.
+    digest = hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()
+    expected = resources_of(request).settings.admin_token_digests
+    matches = [hmac.compare_digest(digest, each) for each in expected]
+    if not any(matches):
+        attempts.failed(source, ADMINISTRATOR)
         raise NotAuthenticated("this is not the administrator's token", reason="wrong_admin_token")
+    attempts.succeeded(ADMINISTRATOR, given)
     return Caller(application=None)
 
 
@@ -108,17 +119,21 @@ def _nobody() -> NotAuthenticated:
 
 
 async def _application(request: Request, client_id: str, secret: str) -> Caller:
+    attempts, source = throttles_of(request).attempts, source_of(request)
+    attempts.admit(source, f"client {client_id}", secret)
     application = await resources_of(request).applications.get(client_id)
     expected = application.client_secret_hash if application else fingerprint("no such client")
     if not hmac.compare_digest(hash_secret(secret), expected) or application is None:
+        attempts.failed(source, f"client {client_id}")
         raise NotAuthenticated(
             "client authentication failed", reason="wrong_client_secret", error="invalid_client", scheme="Basic"
         )
+    attempts.succeeded(f"client {client_id}", secret)
     return Caller(application=application)
 
 
 def hash_secret(secret: str) -> str:
-    """The form in which a client secret is kept."""
+    """The form in which a client secret is kept: one digest, for it has 256 random bits of ours and cannot be guessed from it."""
     return fingerprint("client_secret", secret)
 
 

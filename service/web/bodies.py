@@ -1,6 +1,7 @@
 """Reading what callers send, strictly: what is ambiguous is refused, and named."""
 
 import json
+import math
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -17,6 +18,13 @@ MAX_BODY_BYTES: Final = 65_536
 
 MAX_FORM_FIELDS: Final = 32
 """Most parameters in a form; the forms we read have three."""
+
+MAX_JSON_DEPTH: Final = 32
+"""How deep arrays and objects may lie in each other; the deepest honest body, a batch of Okta's events, has six levels. What
+walks a value later may then do so without a bound of its own."""
+
+MAX_NUMBER_CHARACTERS: Final = 32
+"""Longest number in JSON, in characters: a double has seventeen digits, and reading ten thousand takes long."""
 
 MAX_NAMED: Final = 5
 """Most problems one answer names."""
@@ -41,7 +49,7 @@ def never_null(schema: JsonSchemaValue) -> None:
 
 
 async def read_json(request: Request, *, demand_type: bool = False) -> Any:
-    """The body as JSON. Raises InvalidRequest: not UTF-8, not JSON, a member twice, NaN, too deep; UnsupportedMediaType
+    """The body as JSON. Raises InvalidRequest: not UTF-8, not JSON, a member twice, NaN, beyond a limit; UnsupportedMediaType
     where `demand_type` and the Content-Type is not JSON."""
     if demand_type and not _is_json(request.headers.get("content-type", "")):
         raise UnsupportedMediaType("the body must be sent as application/json")
@@ -123,13 +131,53 @@ def _is_json(content_type: str) -> bool:
 
 def _strict(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_real,
+        )
     except InvalidRequest:
         raise
     except UnicodeDecodeError:
         raise InvalidRequest("the body is not UTF-8") from None
     except (ValueError, RecursionError):
         raise InvalidRequest("the body is not valid JSON") from None
+    _refuse_deep(value)
+    return value
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return
+    raise InvalidRequest(f"the body is nested deeper than {MAX_JSON_DEPTH} levels")
+
+
+def _inside(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _integer(text: str) -> int:
+    return int(_short(text))
+
+
+def _real(text: str) -> float:
+    value = float(_short(text))
+    if math.isinf(value):
+        raise InvalidRequest("a number is too large")
+    return value
+
+
+def _short(text: str) -> str:
+    if len(text) > MAX_NUMBER_CHARACTERS:
+        raise InvalidRequest(f"a number is longer than {MAX_NUMBER_CHARACTERS} characters")
+    return text
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

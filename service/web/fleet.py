@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from service.errors import Unavailable
 from service.jobs import Queue
+from service.store.blast_radius import BlastRadius
 from service.store.heartbeats import Heartbeats
 from service.store.schedule import Backlog, Schedule
 from service.store.statistics import TOLD_BUCKETS_S, Statistics, Totals
@@ -22,12 +23,20 @@ class FleetCollector(Collector):
     totals: Totals | None
     backlog: Backlog | None
     workers: int
+    held_connections: int
     oldest_job_s: float
     now_ms: int
 
     @classmethod
     async def read(
-        cls, statistics: Statistics, schedule: Schedule, heartbeats: Heartbeats, queue: Queue, *, now_ms: int
+        cls,
+        statistics: Statistics,
+        schedule: Schedule,
+        heartbeats: Heartbeats,
+        blast_radius: BlastRadius,
+        queue: Queue,
+        *,
+        now_ms: int,
     ) -> "FleetCollector":
         """Ask the record. A scrape during an outage still has this process's numbers, and `logoutd_record_up` 0."""
         try:
@@ -35,11 +44,12 @@ class FleetCollector(Collector):
                 totals=await statistics.totals(),
                 backlog=await schedule.backlog(),
                 workers=len(await heartbeats.alive(now_ms=now_ms)),
+                held_connections=await blast_radius.count_held(),
                 oldest_job_s=await queue.oldest_age_s(),
                 now_ms=now_ms,
             )
         except Unavailable:
-            return cls(totals=None, backlog=None, workers=0, oldest_job_s=0.0, now_ms=now_ms)
+            return cls(totals=None, backlog=None, workers=0, held_connections=0, oldest_job_s=0.0, now_ms=now_ms)
 
     def exposition(self) -> bytes:
         """In Prometheus's text format."""
@@ -53,6 +63,11 @@ class FleetCollector(Collector):
             "logoutd_record_up", "1 when Redis answered this scrape.", value=0 if self.totals is None else 1
         )
         yield GaugeMetricFamily("logoutd_workers", "Workers heard of in the last 15 seconds.", value=self.workers)
+        yield GaugeMetricFamily(
+            "logoutd_connections_held",
+            "Connections whose revocations are held until an operator releases them.",
+            value=self.held_connections,
+        )
         if self.totals is not None:
             yield from self._counted(self.totals)
         if self.backlog is not None:

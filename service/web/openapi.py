@@ -30,8 +30,10 @@ Bodies are JSON, read as such whatever their Content-Type; unknown members are r
 Errors are always `{"error", "error_description"}` and name what was wrong. Lists take `limit` and `cursor`, and answer
 `{"items", "next_cursor"}`; walking the cursors shows every item that stays, whatever is added or removed meanwhile.
 
-Besides what each operation lists: 404 at any other address, 405 with `Allow` for a method an address does not take, 431 for
-headers over 16 KiB, 500 for a fault of ours. `HEAD` answers as `GET` does, without the body.
+Besides what each operation lists: 404 at any other address, 405 with `Allow` for a method an address does not take, 408 for a
+request that comes too slowly, 414 for a target over 8 KiB, 431 for headers over 16 KiB or more than 100 of them, 500 for a
+fault of ours, 503 with `Retry-After` where there is too much to do or it takes too long. `HEAD` answers as `GET` does, without
+the body.
 """
 
 _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -44,6 +46,7 @@ _ERRORS: Final[Mapping[int, str]] = {
     400: "The request is malformed; `error_description` names what.",
     401: "The caller did not prove who it is.",
     413: "The body is larger than 64 KiB.",
+    429: "Too many such requests came; `Retry-After` says when to try again.",
     503: "Redis or the keys cannot be reached; `Retry-After` says when to try again.",
 }
 
@@ -183,9 +186,9 @@ def _responses(operation: Operation, references: _References) -> dict[str, Any]:
     told: dict[int, str] = dict(operation.responses)
     reads = operation.body is not None or operation.body_schema is not None or bool(operation.form)
     if operation.access not in {"logout token", "anyone"}:
-        told = {401: _ERRORS[401], 503: _ERRORS[503], **told}
+        told = {401: _ERRORS[401], 429: _ERRORS[429], 503: _ERRORS[503], **told}
     if operation.access == "logout token":
-        told = {400: _ERRORS[400], 503: _ERRORS[503], **told}
+        told = {400: _ERRORS[400], 429: _ERRORS[429], 503: _ERRORS[503], **told}
     elif reads:
         told = {400: _ERRORS[400], 413: _ERRORS[413], **told}
     if operation.query:
@@ -216,7 +219,7 @@ def _headers(operation: Operation, status: int) -> dict[str, Any]:
         }
     if status == 401:
         told["WWW-Authenticate"] = {"required": True, "description": "What was asked for.", "schema": _TEXT}
-    if status == 503:
+    if status in {429, 503}:
         seconds = {"type": "integer", "minimum": 0}
         told["Retry-After"] = {"required": True, "description": "When to try again, in seconds.", "schema": seconds}
     return told

@@ -23,11 +23,17 @@ _ANSWERS: Final[tuple[tuple[type[errors.LogoutdError], int, str], ...]] = (
     (errors.ReauthenticationRequired, 409, "reauthentication_required"),
     (errors.Conflict, 409, "conflict"),
     (errors.CannotBeEnded, 422, "cannot_be_ended"),
+    (errors.TooManyRequests, 429, "too_many_requests"),
     (errors.Unavailable, 503, "temporarily_unavailable"),
 )
 """Status and `error` by class; the first that fits, so the narrower come first. NotAuthenticated is answered apart."""
 
-_HTTP: Final = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+_HTTP: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    503: "temporarily_unavailable",
+}
 
 _TEXTS: Final = {
     404: "there is nothing at this address",
@@ -47,7 +53,9 @@ def answer_to(error: errors.LogoutdError) -> JSONResponse:
         return problem(401, error.error, str(error), {"WWW-Authenticate": _challenge(error)})
     for kind, status, name in _ANSWERS:
         if isinstance(error, kind):
-            headers = {"Retry-After": str(error.retry_after)} if isinstance(error, errors.Unavailable) else None
+            headers = {}
+            if isinstance(error, errors.TooManyRequests | errors.Unavailable):
+                headers["Retry-After"] = str(error.retry_after)
             return problem(status, name, str(error), headers)
     raise error
 
@@ -56,6 +64,8 @@ def reason_of(error: errors.LogoutdError) -> str:
     """A stable code for logs and metrics."""
     if isinstance(error, errors.NotAuthenticated):
         return error.reason
+    if isinstance(error, errors.Held):
+        return "held"
     return next((name for kind, _, name in _ANSWERS if isinstance(error, kind)), "error")
 
 
@@ -63,7 +73,7 @@ async def on_logoutd_error(_request: Request[Any], error: Exception) -> Response
     """Exception handler for errors of ours."""
     if not isinstance(error, errors.LogoutdError):
         raise error
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable) and not isinstance(error, errors.Held):
         log.error("request.unavailable", error=str(error))
     return answer_to(error)
 

@@ -142,6 +142,7 @@ async def read_metrics(request: Request) -> Response:
         resources.statistics,
         resources.schedule,
         resources.heartbeats,
+        resources.blast_radius,
         resources.queue,
         now_ms=resources.fleet_clock.now_ms(),
     )

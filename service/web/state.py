@@ -5,6 +5,7 @@ from typing import TypeAlias, TypedDict
 from starlette.requests import Request as StarletteRequest
 
 from service.resources import Resources
+from service.web.throttles import Throttles
 
 
 class Leaving:
@@ -20,6 +21,7 @@ class State(TypedDict):
 
     resources: Resources
     leaving: Leaving
+    throttles: Throttles
 
 
 Request: TypeAlias = StarletteRequest[State]
@@ -28,3 +30,8 @@ Request: TypeAlias = StarletteRequest[State]
 def resources_of(request: Request) -> Resources:
     """The process's resources."""
     return request.state["resources"]
+
+
+def throttles_of(request: Request) -> Throttles:
+    """What the process counts of those who ask."""
+    return request.state["throttles"]

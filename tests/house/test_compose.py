@@ -15,9 +15,9 @@ import pytest
 import redis
 import yaml
 
-from service.__main__ import GRACEFUL_SHUTDOWN_S
 from service.embedded_redis import find_redis_server
 from service.settings import PREFIX, SECRETS, Settings, load_settings
+from service.web.server import GRACEFUL_SHUTDOWN_S
 from workers.worker import GRACE_S
 
 ROOT = Path(__file__).parents[2]

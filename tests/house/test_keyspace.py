@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from service.domain.revocation import RevocationRequest
 from service.embedded_redis import EmbeddedRedis
 from service.store import keyspace
+from service.store.blast_radius import BlastRadius
 from tests.support.asgi import Api, serving
 from tests.support.contents import lifetimes_ms, types
 from tests.support.identity_provider import IdentityProvider
@@ -40,7 +42,7 @@ def named_keys() -> dict[str, str]:
     """Every key the module can name, by the function or constant that does."""
     found = {}
     for name, value in vars(keyspace).items():
-        if inspect.isfunction(value):
+        if inspect.isfunction(value) and not name.startswith("_"):
             places = [f"{place}-1" for place in inspect.signature(value).parameters]
             found[name] = value(*places)
         elif name.isupper() and name != "PREFIX":
@@ -117,6 +119,16 @@ async def story(api: Api, idp: IdentityProvider) -> None:
         token = idp.logout_token(sid="up-2", now_s=api.clock.now_s)
         await api.resources.kept_tokens.keep(connection["id"], token, now_ms=api.clock.now_ms(), look_at_ms=0)
         await api.backchannel_logout(idp.logout_token(sid="up-1", now_s=api.clock.now_s))
+        radius = BlastRadius(api.resources.record, people=1, window_ms=60_000)
+        for user in ("usr_1", "usr_2"):
+            held = RevocationRequest(
+                revocation_id=f"rev_{user}",
+                connection_id=connection["id"],
+                user_ids=(user,),
+                initiator="global_token_revocation",
+            )
+            await radius.count(held, now_ms=api.clock.now_ms())
+            await radius.keep(held, now_ms=api.clock.now_ms())
         await api.resources.heartbeats.beat("here:1", now_ms=api.clock.now_ms())
         await worker.notifier.drain(10)
 

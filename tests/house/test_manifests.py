@@ -9,9 +9,9 @@ import pytest
 import yaml
 from kubernetes_validate.utils import all_versions
 
-from service.__main__ import GRACEFUL_SHUTDOWN_S
 from service.settings import PREFIX, SECRETS, Settings, load_settings
 from service.web.published import OPERATIONS
+from service.web.server import GRACEFUL_SHUTDOWN_S
 from workers.worker import GRACE_S
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.asgi import Api, refused
+from tests.support.asgi import Api, gtr_url, refused
 from tests.support.identity_provider import IdentityProvider
 from tests.support.tokens import PrivateKey
 
@@ -38,6 +38,8 @@ async def test_an_unknown_kid_after_the_cool_down_finds_keys_that_have_moved(
     api: Api, idp: IdentityProvider, elsewhere: IdentityProvider
 ) -> None:
     await api.connection(idp)
+    made_up = idp.assertion(audience=gtr_url("okta"), now_s=api.clock.now_s, header={"kid": "made-up"})
+    refused(await api.global_token_revocation(idp, BODY, assertion=made_up), 401, "invalid_token")
     move(idp, elsewhere)
     api.clock.advance(COOL_DOWN_S - 1)
     refused(await api.global_token_revocation(idp, BODY), 401, "invalid_token")

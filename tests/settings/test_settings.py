@@ -2,11 +2,13 @@
 
 import ipaddress
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from service.settings import MIN_ADMIN_TOKEN_LENGTH, SECRETS, Settings, SettingsError, load_settings
+from service.setting_values import MIN_ADMIN_TOKEN_LENGTH
+from service.settings import SECRETS, Settings, SettingsError, load_settings
 
 TOKEN = "an-administrators-token"
 PASSWORD = "pa55word"
@@ -50,6 +52,14 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
         "QUEUE_REDIS_URL": "unix:///run/redis.sock",
         "ADMIN_TOKEN": TOKEN,
         "ALLOWED_PRIVATE_NETWORKS": " 10.0.0.0/8, fd00::/8 ,",
+        "ADMIN_TOKEN_SHA256": f"{'AB' * 32}, {'cd' * 32}",
+        "TRUSTED_PROXIES": "10.1.0.0/16",
+        "MAX_CONNECTIONS": "11",
+        "MAX_CONCURRENT_REQUESTS": "12",
+        "DOOR_REQUESTS_PER_SECOND": "13",
+        "FAILED_AUTHENTICATIONS_PER_MINUTE": "14",
+        "BLAST_RADIUS_PEOPLE": "15",
+        "BLAST_RADIUS_WINDOW_SECONDS": "16",
         "HOST": "127.0.0.1",
         "PORT": "9000",
         "LOG_FORMAT": "console",
@@ -72,6 +82,11 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.redis_url.get_secret_value() == "rediss://redis.example.com:6380/1"
     assert settings.queue_url == "unix:///run/redis.sock"
     assert settings.admin_token.get_secret_value() == TOKEN
+    assert settings.admin_token_sha256 == ("ab" * 32, "cd" * 32)
+    assert [str(each) for each in settings.trusted_proxies] == ["10.1.0.0/16"]
+    assert (settings.max_connections, settings.max_concurrent_requests) == (11, 12)
+    assert (settings.door_requests_per_second, settings.failed_authentications_per_minute) == (13, 14)
+    assert (settings.blast_radius_people, settings.blast_radius_window_seconds) == (15, 16)
     assert settings.allowed_private_networks == (
         ipaddress.ip_network("10.0.0.0/8"),
         ipaddress.ip_network("fd00::/8"),
@@ -281,3 +296,26 @@ def test_a_redis_url_whose_password_is_not_encoded_is_refused_without_a_word_of_
     assert str(refused.value).startswith(f"LOGOUTD_{name}: cannot be read")
     assert PASSWORD not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+def test_a_digest_is_as_good_as_the_administrators_token() -> None:
+    given = {"public_url": "https://logout.example.com", "admin_token_sha256": "ab" * 32}
+
+    load_settings(**given).require("public_url", "admin_token")
+
+
+@pytest.mark.parametrize("value", ["ab" * 31, "ab" * 33, "zz" * 32, TOKEN, "ab" * 32 + ";" + "cd" * 32])
+def test_what_is_no_digest_is_refused_and_not_repeated(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"^LOGOUTD_ADMIN_TOKEN_SHA256: must be SHA-256 digests") as caught:
+        load_settings(admin_token_sha256=value)
+
+    assert value not in str(caught.value)
+
+
+def test_once_the_service_has_started_no_administrators_token_is_left_in_its_settings() -> None:
+    settings = load_settings(admin_token=TOKEN, admin_token_sha256="ab" * 32)
+    kept = settings.without_admin_token()
+
+    assert kept.admin_token_digests == settings.admin_token_digests == (sha256(TOKEN.encode()).hexdigest(), "ab" * 32)
+    assert kept.admin_token.get_secret_value() == ""
+    assert TOKEN not in repr(kept.model_dump())

@@ -14,6 +14,7 @@ from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
 from service.domain.revocation import Everything, SessionsBegunBy
 from service.errors import InvalidGrant
+from service.store.blast_radius import BlastRadius
 from service.store.covered import Told
 from service.store.deliveries import Settlement
 from service.store.record import Command, Record, Script
@@ -36,6 +37,8 @@ RETURNS = {
     "end_token_family": [0, 1],
     "extend_owner": [0, 1],
     "forget_participation": [int],
+    "hold_or_pass": ["passed", "began", "held"],
+    "keep_held": [0, 1],
     "forget_sessions": [int],
     "issue_refresh_token": ["issued", "inactive", "not_in_session", "exists"],
     "join_session": ["joined", "inactive", str],
@@ -50,6 +53,7 @@ RETURNS = {
     "record_revocation": [list],
     "rotate_refresh_token": [list],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
+    "release_hold": [int],
     "replace_record": ["replaced", "changed", "missing"],
     "snapshot_sessions": [str],
     "snapshot_targets": [str],
@@ -138,6 +142,12 @@ async def live_through_it(house: House) -> None:
     await resources.deliveries.settle([settlement], now_ms=now_ms)
     told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, session_id=None)
     await resources.covered.forget_participation([told], now_ms=now_ms)
+    radius = BlastRadius(resources.record, people=1, window_ms=60_000)
+    for name in ("ada", "ben", "cyd"):
+        if await radius.count(house.request(name), now_ms=now_ms) != "passed":
+            await radius.keep(house.request(name), now_ms=now_ms)
+    await radius.release(CONNECTION, discard=False)
+    await radius.release(CONNECTION, discard=True)
     await resources.schedule.claim(now_ms=lease_until_ms, hidden_until_ms=lease_until_ms + 20_000, limit=10)
 
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from service.app import OPERATIONS
 from service.web.openapi import build_openapi
 
-ANYWHERE: Final = frozenset({405, 431, 500})
+ANYWHERE: Final = frozenset({405, 408, 414, 431, 500})
 """Statuses the document speaks of once, for all operations."""
 
 

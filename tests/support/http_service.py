@@ -8,16 +8,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
 from pydantic import SecretStr
 
-from service.app import create_app
+from service.app import REQUEST_TIMEOUT_S, create_app
 from service.domain.clock import Clock
 from service.keys.generate import generate_signing_keys
 from service.settings import Settings
+from service.web.http_protocol import Bounds
+from service.web.server import server_config
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -26,10 +28,19 @@ ADMIN_TOKEN: Final = "administrator-of-a-test-on-a-socket"
 
 
 @contextlib.contextmanager
-def http_service(redis_url: str, folder: Path, *, clock: Clock) -> Iterator[AuthorizationServer]:
+def http_service(
+    redis_url: str,
+    folder: Path,
+    *,
+    clock: Clock,
+    bounds: Bounds | None = None,
+    deadline_s: float = REQUEST_TIMEOUT_S,
+    **chosen: Any,
+) -> Iterator[AuthorizationServer]:
     """Serve the application over this Redis, without a worker, until the block ends; yields what calls it.
 
-    PUBLIC_URL is where it listens. Its keys are written to `folder`.
+    PUBLIC_URL is where it listens. Its keys are written to `folder`. `bounds` of its connections, `deadline_s` of a request
+    and `chosen` settings are production's where nothing is said.
     """
     keys = folder / "signing-keys.json"
     keys.write_text(json.dumps(generate_signing_keys()), encoding="utf-8")
@@ -41,18 +52,12 @@ def http_service(redis_url: str, folder: Path, *, clock: Clock) -> Iterator[Auth
             redis_url=SecretStr(redis_url),
             admin_token=SecretStr(ADMIN_TOKEN),
             allowed_private_networks=(ipaddress.IPv4Network("127.0.0.0/8"),),
+            **chosen,
         )
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(settings, clock=clock),
-                lifespan="on",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        app = create_app(settings, clock=clock, request_timeout_s=deadline_s)
+        config = server_config(app, settings, bounds=bounds)
+        config.timeout_graceful_shutdown = 1
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="service")
         with _silence():
             thread.start()

@@ -82,10 +82,11 @@ async def test_a_body_is_read_strictly(api: Api, idp: IdentityProvider, name: st
         (opened + object_written[:-1] + b', "x": -Infinity}' + closed, "NaN"),
         (b"[" * 60_000, "not valid JSON"),
         (b'{"a":' * 10_000, "not valid JSON"),
-        (b"[" * 150 + b"]" * 150,),
-        (b"[" * 500 + b"]" * 500,),
-        (b'{"a":' * 300 + b"1" + b"}" * 300,),
-        (b"9" * 5_000, "not valid JSON"),
+        (b"[" * 34 + b"]" * 34, "deeper than 32 levels"),
+        (b"[" * 500 + b"]" * 500, "deeper than 32 levels"),
+        (b'{"a":' * 300 + b"1" + b"}" * 300, "deeper than 32 levels"),
+        (b"9" * 5_000, "longer than 32 characters"),
+        (b"1e400", "too large"),
         (b'"\\ud800"',),
     ):
         refused(await send(api, example, raw), 400, "invalid_request", *naming)

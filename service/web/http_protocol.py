@@ -1,0 +1,243 @@
+"""The server's side of one HTTP connection: uvicorn's, with the deadlines and bounds it lacks.
+
+uvicorn closes a connection that is idle between two requests, and waits without end for a head that does not come, a body
+that drips, and a client that does not read. What it refuses by itself it answers in plain text. Here:
+
+| while                                    | longest     | then                                         |
+|------------------------------------------|-------------|----------------------------------------------|
+| a request's head is on its way           | `head_s`    | 408, or closed where nothing of it had come  |
+| its body is on its way, read or not      | `body_s`    | 408, or closed where it was answered already |
+| an answer is not taken                   | `write_s`   | cut off                                      |
+| more than `max_connections` are open     |             | the one waiting longest for a head is closed; 503 where none waits |
+| what comes is no HTTP, or too long       |             | 400, 414, 431, 501 in the form of every error |
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+HEAD_TIMEOUT_S: Final = 10.0
+"""Longest time from a connection's first byte, or from its opening, to the end of a request's head, in seconds."""
+
+BODY_TIMEOUT_S: Final = 20.0
+"""Longest time from the end of a head to the end of its body, in seconds. With the largest body, so many bytes a second are the
+least anybody has to send; there is no other minimum."""
+
+WRITE_TIMEOUT_S: Final = 20.0
+"""Longest time until a client has taken an answer, in seconds."""
+
+Stage = Literal["head", "body"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one server holds its connections to."""
+
+    max_connections: int
+    head_s: float = HEAD_TIMEOUT_S
+    body_s: float = BODY_TIMEOUT_S
+    write_s: float = WRITE_TIMEOUT_S
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """On the answers that are given here, past the application."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """The connections of one server, by age: those open, and those of them that wait for a request's head."""
+
+    open: "dict[BoundedProtocol, None]" = field(default_factory=dict)
+    waiting: "dict[BoundedProtocol, None]" = field(default_factory=dict)
+
+
+def bounded_protocol(bounds: Bounds) -> type["BoundedProtocol"]:
+    """The protocol for one server: what its connections share is the class's."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"bounds": bounds, "shared": Shared()})
+
+
+class BoundedProtocol(H11Protocol):
+    """One connection."""
+
+    bounds: ClassVar[Bounds]
+    shared: ClassVar[Shared]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._stage: tuple[Stage, object] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._write_deadline: asyncio.TimerHandle | None = None
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has connected."""
+        super().connection_made(transport)
+        self.shared.open[self] = None
+        if len(self.shared.open) > self.bounds.max_connections and not self._make_room():
+            self._count("connections")
+            self._answer(503, "temporarily_unavailable", "too many connections are open", retry_after_s=1)
+            return
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Some of a request has come, or several requests."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """A request was answered; the rest of its body, or the next request, may be there already."""
+        super().on_response_complete()
+        self._watch()
+        self._watch_writing()
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._forget()
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
+        super().connection_lost(exc)
+
+    # What uvicorn does in another way.
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
+        """Refuse what is no HTTP. Called where h11 has just refused it, and says by which status."""
+        error = sys.exception()
+        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        received, _ = self.conn.trailing_data
+        if status == 431 and b"\n" not in received and self.conn.our_state is h11.IDLE:
+            self._answer(414, "request_too_large", "the request's target is too long")
+        elif status == 431:
+            self._answer(431, "request_too_large", "the headers are too long")
+        elif status == 501:
+            self._answer(501, "not_implemented", "this transfer encoding is not known here")
+        else:
+            self._answer(400, "invalid_request", "what came is not HTTP/1.1")
+
+    # The deadlines.
+
+    def _watch(self) -> None:
+        """Have the deadline run that belongs to what is waited for now; one that runs is not begun anew by a drip."""
+        stage = self._awaited()
+        if stage == self._stage:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._stage = stage
+        if stage is None:
+            return
+        seconds = self.bounds.head_s if stage[0] == "head" else self.bounds.body_s
+        self._deadline = self.loop.call_later(seconds, self._overdue, stage)
+
+    def _awaited(self) -> tuple[Stage, object] | None:
+        """What is waited for, and of which request: None where it is we who have something to do, or it is over."""
+        if self.transport.is_closing():
+            self._forget()
+            return None
+        if self.conn.their_state is h11.SEND_BODY:
+            self.shared.waiting.pop(self, None)
+            return "body", self.cycle
+        if self.conn.their_state is not h11.IDLE:
+            self.shared.waiting.pop(self, None)
+            return None
+        self.shared.waiting.setdefault(self)
+        # Between two requests uvicorn's own timer runs, until the first byte comes; it may have come with the one before.
+        received, _ = self.conn.trailing_data
+        return None if self.timeout_keep_alive_task is not None and not received else ("head", self.cycle)
+
+    def _overdue(self, stage: tuple[Stage, object]) -> None:
+        self._deadline = None
+        if stage != self._stage or self.transport.is_closing():
+            return
+        self._count(f"{stage[0]}_timeout")
+        received, _ = self.conn.trailing_data
+        if stage[0] == "body":
+            self._answer(408, "request_timeout", f"the body did not come within {self.bounds.body_s:g} s")
+        elif received:
+            self._answer(408, "request_timeout", f"the headers did not come within {self.bounds.head_s:g} s")
+        else:
+            self._close()
+
+    def _watch_writing(self) -> None:
+        if self._write_deadline is None and self.transport.get_write_buffer_size() > 0:
+            self._write_deadline = self.loop.call_later(self.bounds.write_s, self._unread)
+
+    def _unread(self) -> None:
+        self._write_deadline = None
+        if self.transport.get_write_buffer_size() > 0:
+            self._count("write_timeout")
+            self.transport.abort()
+
+    # Ends.
+
+    def _make_room(self) -> bool:
+        """Close the connection that has waited longest for a request; whether there was one besides this."""
+        oldest = next((each for each in self.shared.waiting if each is not self), None)
+        if oldest is None:
+            return False
+        self._count("connections")
+        oldest._forget()
+        oldest.transport.abort()
+        return True
+
+    def _answer(self, status: int, error: str, description: str, *, retry_after_s: int | None = None) -> None:
+        """Answer past the application, if nothing was answered yet, and close."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            body = json.dumps({"error": error, "error_description": description}, separators=(",", ":")).encode()
+            headers = [
+                *self.server_state.default_headers,
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"cache-control", b"no-store"),
+                (b"connection", b"close"),
+                *([] if retry_after_s is None else [(b"retry-after", str(retry_after_s).encode())]),
+                *self.bounds.headers,
+            ]
+            for event in (
+                h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status]),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self._close()
+
+    def _close(self) -> None:
+        self._forget()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            # Whoever reads the body learns that there is nobody any more; what they answer goes nowhere.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.close()
+        self._watch_writing()
+
+    def _forget(self) -> None:
+        self.shared.open.pop(self, None)
+        self.shared.waiting.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._stage = None
+
+    def _count(self, limit: str) -> None:
+        resources = self.app_state.get("resources")
+        if resources is not None:
+            resources.numbers.limited.labels(limit).inc()
