@@ -82,11 +82,11 @@ class Settings(BaseSettings):
         "counted by address; nobody else's is. Default: none, and everybody behind one proxy counts as one.",
     )
     max_connections: int = Field(
-        default=2048,
+        default=1024,
         ge=8,
         le=65_536,
         description="Most connections one service process keeps open; a new one then takes the place of the one that has "
-        "waited longest without a request. Default: 2048.",
+        "waited longest without a request. Default: 1024.",
     )
     max_concurrent_requests: int = Field(
         default=256,

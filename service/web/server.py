@@ -1,5 +1,6 @@
 """How uvicorn is run: every bound of the HTTP server in one place."""
 
+import resource
 from dataclasses import replace
 from typing import Final
 
@@ -7,6 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from service.settings import Settings
+from service.telemetry import get_logger
 from service.web.http_protocol import Bounds, bounded_protocol
 from service.web.request_limits import MAX_HEAD_BYTES
 from service.web.requests import security_headers
@@ -18,10 +20,15 @@ KEEP_ALIVE_S: Final = 75
 """How long an idle connection is kept, in seconds: longer than the 60 of common load balancers, which otherwise send a
 request into a connection that is just being closed."""
 
+RESERVED_FILES: Final = 256
+"""File descriptors beside those of connections: to Redis and its queue, outbound calls, the log, the signing keys."""
+
+log = get_logger(__name__)
+
 
 def server_config(app: ASGIApp, settings: Settings, *, bounds: Bounds | None = None) -> uvicorn.Config:
     """The server's configuration. `bounds`: others than production's."""
-    bounds = bounds or Bounds(max_connections=settings.max_connections)
+    bounds = bounds or Bounds(max_connections=connections_for(settings.max_connections))
     bounds = replace(bounds, headers=security_headers(settings.public_url))
     return uvicorn.Config(
         app,
@@ -43,3 +50,17 @@ def server_config(app: ASGIApp, settings: Settings, *, bounds: Bounds | None = N
         timeout_keep_alive=KEEP_ALIVE_S,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
+
+
+def connections_for(wanted: int) -> int:
+    """How many connections there are file descriptors for: as many as are wanted, where the system lets us ask for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + RESERVED_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < needed:
+        log.warning("service.few_files", file_limit=hard, wanted=needed)
+    # One that has hardly any still answers.
+    return max(8, min(wanted, most - RESERVED_FILES))

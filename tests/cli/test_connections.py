@@ -1,11 +1,17 @@
 """`logoutd connections …` against the real service."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from service.domain.revocation import RevocationRequest
+from service.store.blast_radius import BlastRadius
+from service.store.record import Record
+from tests.support.authorization_server import AuthorizationServer
 from tests.support.command_line import Commands
 from tests.support.identity_provider import IdentityProvider
 from tests.support.strangers import answer, stranger_in_thread
@@ -54,6 +60,42 @@ def test_a_connection_is_created_from_a_file_with_options_over_it(
     assert made.json["options"]["global_token_revocation_jwt_iss"] == ["https://a.example", "https://b.example"]
     assert (made.json["enabled"], made.json["display_name"]) == (False, "Acme")
     assert "s3cret" not in made.out
+
+
+def test_a_connection_that_is_held_shows_so_and_is_released(
+    commands: Commands, server: AuthorizationServer, idp: IdentityProvider, redis_url: str
+) -> None:
+    made = commands.does(
+        "connections", "create", "okta", "--discovery-url", idp.discovery_url, "--client-id", "0oa1", "--json"
+    )
+    hold_by_hand(redis_url, made.json["id"], people=3)
+    assert commands.does("connections", "show", "okta").facts["hold.people"] == "3"
+    commands.fails(2, "connections", "release", "okta", "--yes")
+    done = commands.does("connections", "release", "okta", "--apply", "--yes", "--json")
+    assert done.json == {"applied": 3, "left": 0}
+    assert "hold" not in commands.does("connections", "show", "okta", "--json").json
+    hold_by_hand(redis_url, made.json["id"], people=2)
+    assert commands.does("connections", "release", "okta", "--discard", "--yes", "--json").json["applied"] == 0
+    assert "hold" not in commands.does("connections", "show", "okta", "--json").json
+
+
+def hold_by_hand(redis_url: str, connection_id: str, *, people: int) -> None:
+    """Have requests for so many people held, where one is allowed."""
+
+    async def ask() -> None:
+        async with Redis.from_url(redis_url, decode_responses=True) as client:
+            radius = BlastRadius(Record(client), people=1, window_ms=60_000)
+            for number in range(-1, people):
+                asked = RevocationRequest(
+                    revocation_id=f"rev_held{number}",
+                    connection_id=connection_id,
+                    user_ids=(f"usr_{number}",),
+                    initiator="global_token_revocation",
+                )
+                if await radius.count(asked, now_ms=1000 + number) != "passed":
+                    await radius.keep(asked, now_ms=1000 + number)
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize("command", ["create", "update"])

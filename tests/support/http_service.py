@@ -14,10 +14,11 @@ import structlog
 import uvicorn
 from pydantic import SecretStr
 
-from service.app import REQUEST_TIMEOUT_S, create_app
+from service.app import create_app
 from service.domain.clock import Clock
 from service.keys.generate import generate_signing_keys
 from service.settings import Settings
+from service.web.admission import REQUEST_TIMEOUT_S
 from service.web.http_protocol import Bounds
 from service.web.server import server_config
 from tests.support.authorization_server import AuthorizationServer

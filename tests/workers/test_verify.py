@@ -13,7 +13,7 @@ from service.domain.subject import iss_sub
 from service.errors import Unavailable
 from service.jobs import QUEUE
 from service.receive.backchannel_logout import FIRST_LOOK_MS
-from service.store import keyspace
+from service.store import blast_radius, keyspace
 from service.store.kept_tokens import KEPT_MS
 from service.verify.logout_token import verify_logout_token
 from tests.support.breaks import Moment, redis_away
@@ -391,3 +391,42 @@ async def test_wherever_redis_goes_away_it_is_acted_upon_once_it_is_back(waiting
         # Two where a worker came first and completed what nobody had been answered yet.
         assert 1 <= len(await waiting.receipts()) - before <= 2
     assert at > 6
+
+
+async def test_one_whose_connection_is_held_waits_beside_the_others_for_an_operator(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is verified, kept as a request, not acted upon, and no kept token any more."""
+    house, radius = waiting.house, waiting.house.resources.blast_radius
+    monkeypatch.setattr(radius, "_people", 1)
+    names = [iss_sub(waiting.idp.issuer, "ben")]
+    other = await house.sign_in("ben", identifiers=names, lasts_s=2 * DAY_S)
+    house.clock.advance(5)
+    kept_ids = [await waiting.keep(waiting.token(sub=name)) for name in ("ada", "ben")]
+    waiting.idp.broken.clear()
+    await waiting.work()
+    honoured = [await house.session_honoured(each) for each in (waiting.session, other)]
+    assert honoured.count(True) == 1
+    assert [await waiting.is_kept(each) for each in kept_ids] == [False, False]
+    assert (await radius.holds([CONNECTION]))[CONNECTION].requests == 1
+    (held,) = await radius.kept(CONNECTION, most=10)
+    await house.resources.sink.accept_released(held.request)
+    assert [await house.session_honoured(each) for each in (waiting.session, other)] == [False, False]
+
+
+async def test_one_that_cannot_be_held_for_there_are_too_many_is_looked_at_again(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    radius = waiting.house.resources.blast_radius
+    monkeypatch.setattr(radius, "_people", 1)
+    monkeypatch.setattr(blast_radius, "MAX_HELD", 0)
+    request = waiting.house.request("cyd", "dee")
+    assert await radius.count(request, now_ms=waiting.house.clock.now_ms()) == "began"
+    kept_id = await waiting.keep(waiting.token())
+    waiting.idp.broken.clear()
+    await waiting.work()
+    assert await waiting.is_kept(kept_id)
+    await radius.release(CONNECTION, discard=True)
+    await waiting.work(LOOK_AGAIN_MS / 1000)
+    assert not await waiting.is_kept(kept_id)
+    assert not await waiting.house.session_honoured(waiting.session)
