@@ -65,7 +65,11 @@ _TEXT: Final = {"type": "string"}
 
 _SECURITY_SCHEMES: Final = {
     "administrator": {"type": "http", "scheme": "bearer", "description": "The administrator's token."},
-    "application": {"type": "http", "scheme": "basic", "description": "An application's client_id and client_secret."},
+    "application": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "An application's client_id and client_secret; where a form is sent, they may be in it instead.",
+    },
     "assertion": {
         "type": "http",
         "scheme": "bearer",
