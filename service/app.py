@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from service.admin import clients, connection_test, connections, people, revocations
+from service.admin import audit, clients, connection_test, connections, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -27,6 +27,7 @@ from service.receive import (
 from service.resources import open_resources
 from service.settings import Settings
 from service.web import docs_page, published
+from service.web.audited import audited
 from service.web.bodies import MAX_BODY_BYTES
 from service.web.openapi import build_openapi
 from service.web.operation import Operation, build_routes, larger_bodies
@@ -62,6 +63,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *clients.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
+    *audit.OPERATIONS,
     *published.OPERATIONS,
     Operation(
         method="GET",
@@ -97,7 +99,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
             yield {"resources": resources}
 
     app = Starlette(
-        routes=build_routes(OPERATIONS),
+        routes=build_routes(audited(each) for each in OPERATIONS),
         middleware=[
             Middleware(Correlation),
             Middleware(SizeLimits, max_bytes=MAX_BODY_BYTES, by_route=larger_bodies(OPERATIONS)),

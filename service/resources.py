@@ -18,6 +18,8 @@ from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
+from service.store.audit import Trail
+from service.store.audit_seals import Seals
 from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
@@ -26,6 +28,7 @@ from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
 from service.store.people import People
+from service.store.pseudonyms import Pseudonyms
 from service.store.record import Record, open_pool
 from service.store.refresh_tokens import RefreshTokens
 from service.store.replay import Replays
@@ -69,6 +72,8 @@ class Resources:
     schedule: Schedule
     statistics: Statistics
     heartbeats: Heartbeats
+    trail: Trail
+    seals: Seals
     queue: jobs.Queue
     sink: Sink
     logouts: Logouts
@@ -119,7 +124,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         revocations = Revocations(record, receipt_ms=receipt_ms)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
-        sink = Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers)
+        trail = Trail(record, Pseudonyms(record, given=settings.audit_key.get_secret_value()), numbers)
+        sink = Sink(trail=trail, revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers)
         yield Resources(
             settings=settings,
             clock=clock,
@@ -142,6 +148,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             schedule=Schedule(record),
             statistics=Statistics(record),
             heartbeats=Heartbeats(record),
+            trail=trail,
+            seals=Seals(record, trail, keep_ms=settings.audit_days * DAY_MS),
             queue=queue,
             sink=sink,
             logouts=Logouts(people=people, upstream=upstream, replays=replays, sink=sink),

@@ -18,13 +18,17 @@ from redis.exceptions import RedisError
 
 PREFIX: Final = "LOGOUTD_"
 
-SECRETS: Final = ("ADMIN_TOKEN", "REDIS_URL", "QUEUE_REDIS_URL")
+SECRETS: Final = ("ADMIN_TOKEN", "AUDIT_KEY", "REDIS_URL", "QUEUE_REDIS_URL")
 """Settings that may come from a file (`LOGOUTD_ADMIN_TOKEN_FILE` and so on). Redis URLs hold passwords."""
 
 MIN_ADMIN_TOKEN_LENGTH: Final = 16
 """Shortest administrator's token, in characters: anything less can be guessed over the network."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+MIN_AUDIT_KEY_LENGTH: Final = 32
+"""Shortest key of the audit trail, in characters: 128 bits where it is hexadecimal."""
 
 
 class SettingsError(Exception):
@@ -105,6 +109,16 @@ class Settings(BaseSettings):
         default=90, ge=1, le=3650, description="How long a finished revocation's receipt is kept, in days. Default: 90."
     )
 
+    audit_days: int = Field(
+        default=90, ge=1, le=3650, description="How long the audit trail is kept, in days. Default: 90."
+    )
+    audit_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key of the audit trail's pseudonyms and seals, at least 32 characters, the same for every process; kept "
+        "away from Redis, it keeps whoever can write there from changing the trail unseen. Default: one is made and kept "
+        "in Redis.",
+    )
+
     @field_validator("public_url", "issuer")
     @classmethod
     def _is_base_url(cls, value: str) -> str:
@@ -130,6 +144,13 @@ class Settings(BaseSettings):
     def _is_long_enough(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and len(value.get_secret_value()) < MIN_ADMIN_TOKEN_LENGTH:
             raise ValueError(f"must have at least {MIN_ADMIN_TOKEN_LENGTH} characters")
+        return value
+
+    @field_validator("audit_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value()) < MIN_AUDIT_KEY_LENGTH:
+            raise ValueError(f"must have at least {MIN_AUDIT_KEY_LENGTH} characters")
         return value
 
     @field_validator("redis_url", "queue_redis_url")

@@ -99,6 +99,7 @@ OPERATIONS = (
         summary="End every session of a person",
         tag="People",
         access="administrator",
+        audited=False,
         responses={202: "In force; `revocation_id` names the receipt.", 404: "There is no such user."},
         answers={202: answers.RevocationAccepted},
     ),

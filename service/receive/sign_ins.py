@@ -221,6 +221,7 @@ OPERATIONS = (
         summary="Record a sign-in",
         tag="Sessions",
         access="administrator or application",
+        audited=False,
         body=SignInBody,
         example={
             "connection": "acme-okta",
@@ -242,6 +243,7 @@ OPERATIONS = (
         summary="Let an application join a session",
         tag="Sessions",
         access="administrator or application",
+        audited=False,
         body=ParticipantBody,
         example={"client_id": "notes"},
         responses={
@@ -269,6 +271,7 @@ OPERATIONS = (
         summary="End a session",
         tag="Sessions",
         access="administrator or application",
+        audited=False,
         responses={
             202: "Ended; `revocation_id` names the receipt.",
             403: "An application may end a session that is its own alone.",

@@ -9,6 +9,7 @@ from service.errors import Conflict, NotFound, ReauthenticationRequired
 from service.store import keyspace
 from service.store.pages import Mark, page_of
 from service.store.people import participation_field, participation_keys
+from service.store.pseudonyms import new_salt
 from service.store.record import Record, Script
 
 DAY_MS: Final = 86_400_000
@@ -67,7 +68,14 @@ class Sessions:
                 session_id,
                 sign_in.expires_at_ms,
                 keep_until,
-                json.dumps({"connection_id": sign_in.connection_id, "iss": sign_in.iss, "sub": sign_in.sub}),
+                json.dumps(
+                    {
+                        "connection_id": sign_in.connection_id,
+                        "iss": sign_in.iss,
+                        "sub": sign_in.sub,
+                        "audit_salt": new_salt(),
+                    }
+                ),
                 json.dumps([json.dumps(each.to_json(), sort_keys=True) for each in sign_in.identifiers]),
                 json.dumps({name: value for name, value in facts.items() if value is not None}),
                 json.dumps(

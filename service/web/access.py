@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from service.domain.application import Application
+from service.domain.audit import Actor, acts
 from service.domain.identifiers import fingerprint
 from service.errors import InvalidRequest, NotAllowed, NotAuthenticated
 from service.web.bodies import is_form, read_form
@@ -64,6 +65,7 @@ def require_administrator(request: Request) -> Caller:
     given = fingerprint(bearer_token(request))
     if not expected or not hmac.compare_digest(given, fingerprint(expected)):
         raise NotAuthenticated("this is not the administrator's token", reason="wrong_admin_token")
+    acts(Actor(type="operator", id=bearer_token(request)))
     return Caller(application=None)
 
 
@@ -104,6 +106,7 @@ async def _application(request: Request, client_id: str, secret: str) -> Caller:
         raise NotAuthenticated(
             "client authentication failed", reason="wrong_client_secret", error="invalid_client", scheme="Basic"
         )
+    acts(Actor(type="application", id=application.client_id))
     return Caller(application=application)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from service.embedded_redis import EmbeddedRedis
 from service.store import keyspace
-from tests.support.asgi import Api, serving
+from tests.support.asgi import NOBODY, Api, serving
 from tests.support.contents import lifetimes_ms, types
 from tests.support.identity_provider import IdentityProvider
 from tests.support.strangers import answer, stranger
@@ -114,10 +114,12 @@ async def story(api: Api, idp: IdentityProvider) -> None:
                 await worker.create_arq_worker(burst=True).async_run()
             await worker.sweeper.sweep()
             await worker.sweeper.tidy()
+            await api.resources.seals.keep()
         token = idp.logout_token(sid="up-2", now_s=api.clock.now_s)
         await api.resources.kept_tokens.keep(connection["id"], token, now_ms=api.clock.now_ms(), look_at_ms=0)
         await api.backchannel_logout(idp.logout_token(sid="up-1", now_s=api.clock.now_s))
         await api.resources.heartbeats.beat("here:1", now_ms=api.clock.now_ms())
+        assert (await api.get("/api/v2/connections", by=NOBODY)).status_code == 401
         await worker.notifier.drain(10)
 
 
@@ -144,4 +146,5 @@ async def test_with_everything_removed_what_stays_is_what_the_map_says_stays(red
         connection = await api.connection(idp, "shop")
         await api.delete("/api/v2/clients/shop")
         await api.delete(f"/api/v2/connections/{connection['id']}")
-    assert types(redis_url) == {}
+    # What was done is told for longer than what it was done to.
+    assert types(redis_url) == {keyspace.AUDIT_TRAIL: "stream", keyspace.AUDIT_KEY: "string"}

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from service.domain.audit import Fact
 from service.domain.revocation import SessionsBegunBy
 from service.store import keyspace
 from tests.support.contents import lifetimes_ms, types
@@ -50,6 +51,8 @@ async def fill(house: House) -> None:
     await resources.kept_tokens.keep(CONNECTION, "token", now_ms=now_ms, look_at_ms=now_ms + DAY_S * 1000)
     await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])
     await resources.heartbeats.beat("host:1", now_ms=now_ms)
+    await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
+    await resources.seals.seal()
 
 
 async def test_every_key_that_is_written_is_on_the_map_with_its_type_and_every_row_is_written(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from service.domain.audit import Fact
 from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
 from service.domain.revocation import Everything, SessionsBegunBy
@@ -28,6 +29,7 @@ SOURCES = {
 }
 
 RETURNS = {
+    "append_bounded": [0, 1],
     "claim_deliveries": [list],
     "claim_due": [list],
     "cut_off": [0, 1],
@@ -47,6 +49,7 @@ RETURNS = {
     "read_token": [list],
     "record_revocation": [list],
     "rotate_refresh_token": [list],
+    "seal_trail": [0, 1],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
     "replace_record": ["replaced", "changed", "missing"],
     "snapshot_sessions": [str],
@@ -131,6 +134,8 @@ async def live_through_it(house: House) -> None:
     await resources.deliveries.settle([settlement], now_ms=now_ms)
     told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, session_id=None)
     await resources.covered.forget_participation([told], now_ms=now_ms)
+    await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
+    await resources.seals.seal()
     await resources.schedule.claim(now_ms=lease_until_ms, hidden_until_ms=lease_until_ms + 20_000, limit=10)
 
 

@@ -1,7 +1,7 @@
 -- A sign-in: register the person, refuse what began before their last revocation, give the session its stamp.
 -- KEYS  person, identifiers, sessions, session, session clients, ended-sids, participation, its untils, its counts
 -- ARGV  now_ms, auth_time_ms or '', session_id, expires_at_ms, keep_until_ms,
---       json {connection_id, iss, sub}, json {identifier, …}, json {session field = value},
+--       json {connection_id, iss, sub, audit_salt}, json {identifier, …}, json {session field = value},
 --       json {{client_id, participation field, client json, participation json}, …}
 -- Returns 'opened' | 'reauthenticate'
 local person, identifiers, sessions, session, clients, ended_sids = unpack(KEYS)
