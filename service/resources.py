@@ -24,6 +24,7 @@ from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
 from service.store.dry_runs import DryRuns
+from service.store.erasures import Erasures
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
@@ -61,6 +62,7 @@ class Resources:
     connections: Connections
     applications: Applications
     people: People
+    erasures: Erasures
     covered: Covered
     upstream: UpstreamSessions
     sessions: Sessions
@@ -137,6 +139,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             connections=Connections(record),
             applications=Applications(record),
             people=people,
+            erasures=Erasures(record, people),
             covered=Covered(record),
             upstream=upstream,
             sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),

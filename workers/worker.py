@@ -125,6 +125,7 @@ class WorkerProcess:
         background = [
             asyncio.create_task(self._repeat(self._sweep_once, SWEEP_S)),
             asyncio.create_task(self._repeat(self.sweeper.tidy, TIDY_S)),
+            asyncio.create_task(self._repeat(self._resources.erasures.forget_receipts, TIDY_S)),
             asyncio.create_task(self._repeat(self._beat, HEARTBEAT_S)),
             asyncio.create_task(self._repeat(self._resources.seals.keep, KEEP_TRAIL_S)),
             asyncio.create_task(self._consume()),

@@ -117,7 +117,8 @@ async def create_session(request: Request) -> Response:
     )
     if body.auth_time is not None and logged_out_at_ms is not None and body.auth_time * 1000 <= logged_out_at_ms:
         raise ReauthenticationRequired(TOO_EARLY)
-    await resources.sessions.open(sign_in, now_ms=now_ms)
+    if await resources.sessions.open(sign_in, now_ms=now_ms):
+        await resources.people.register(user_id, connection.id, identifiers)
     answer = {
         "session_id": session_id,
         "user_id": user_id,

@@ -5,7 +5,7 @@ All keys of one person share the hash tag `{user_id}`, all keys of one revocatio
 
 | key | type | holds | lives |
 |---|---|---|---|
-| `logoutd:person:{user}` | hash | connection, iss, sub, `audit_salt`, `clock`, and through when what is ended | until deleted |
+| `logoutd:person:{user}` | hash | who they are, `audit_salt`, `clock`, through when what is ended | until erased, then 402 days |
 | `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
 | `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
 | `logoutd:person:{user}:participation` | hash | [client_id, sid, session_id] → sub, session, stamp, until | last `until` in it |
@@ -43,6 +43,7 @@ All keys of one person share the hash tag `{user_id}`, all keys of one revocatio
 | `logoutd:replay:CONNECTION:HASH` | string | fingerprint of the message a `jti` came with | the token's expiry + skew |
 | `logoutd:kept:ID` | hash | a logout token that could not be verified yet: connection, token, moment, looks | a day |
 | `logoutd:kept-of:CONNECTION` | zset | ids of a connection's kept tokens by arrival | a day from the latest on |
+| `logoutd:erased` | zset | user_ids of people who were erased, by that moment | until done |
 | `logoutd:statistics` | hash | the fleet's counters | for ever |
 | `logoutd:workers` | zset | worker names by last heartbeat | pruned at each beat |
 | `logoutd:{audit}:trail` | stream | what happened, as JSON (`service.domain.audit`) | pruned to audit_days by the workers |
@@ -60,6 +61,7 @@ CLIENTS: Final = f"{PREFIX}:clients"
 REVOCATIONS: Final = f"{PREFIX}:revocations"
 OPEN: Final = f"{PREFIX}:open"
 DUE: Final = f"{PREFIX}:due"
+ERASED: Final = f"{PREFIX}:erased"
 STATISTICS: Final = f"{PREFIX}:statistics"
 WORKERS: Final = f"{PREFIX}:workers"
 AUDIT_TRAIL: Final = f"{PREFIX}:{{audit}}:trail"

@@ -37,8 +37,9 @@ class Sessions:
         if any(each is not None and auth_time_s * 1000 <= int(each) for each in ended):
             raise ReauthenticationRequired(TOO_EARLY)
 
-    async def open(self, sign_in: SignIn, *, now_ms: int) -> None:
-        """Record a sign-in. Raises ReauthenticationRequired when it began before the person's last revocation (law 5).
+    async def open(self, sign_in: SignIn, *, now_ms: int) -> bool:
+        """Record a sign-in. Whether the person's identifiers must be registered once more: they were erased meanwhile. Raises
+        ReauthenticationRequired when it began before the person's last revocation (law 5).
 
         The person's identifiers must have been registered before (`People.register`).
         """
@@ -86,9 +87,10 @@ class Sessions:
                 ),
             ],
         )
-        if outcome != "opened":
+        if outcome == "reauthenticate":
             await self._record.run("DEL", keyspace.session_owner(session_id))
             raise ReauthenticationRequired(TOO_EARLY)
+        return bool(outcome == "opened_anew")
 
     async def join(self, session: Session, participant: Participant, *, now_ms: int) -> None:
         """Let another application join. Raises NotFound when the session is not honoured any more, Conflict when the

@@ -20,7 +20,7 @@ from service.store.deliveries import Settlement
 from service.store.record import Command, Record, Script
 from service.store.refresh_tokens import Reused
 from tests.support.contents import contents
-from tests.support.house import DAY_S, House, user_id
+from tests.support.house import CONNECTION, DAY_S, House, user_id
 
 SOURCES = {
     each.name.removesuffix(".lua"): each.read_text("utf-8")
@@ -36,13 +36,15 @@ RETURNS = {
     "cut_off_begun_by": [0, 1],
     "end_session": [0, 1],
     "end_token_family": [0, 1],
+    "erase_person": ["erased", "changed"],
     "extend_owner": [0, 1],
+    "forget_in_receipt": [0, 1],
     "forget_participation": [int],
     "forget_sessions": [int],
     "issue_refresh_token": ["issued", "inactive", "not_in_session", "exists"],
     "join_session": ["joined", "inactive", str],
     "leave_session": [list],
-    "open_session": ["opened", "reauthenticate"],
+    "open_session": ["opened", "opened_anew", "reauthenticate"],
     "page": [list],
     "plan_deliveries": [0, 1],
     "read_session": [list],
@@ -134,6 +136,11 @@ async def live_through_it(house: House) -> None:
     await resources.deliveries.settle([settlement], now_ms=now_ms)
     told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, session_id=None)
     await resources.covered.forget_participation([told], now_ms=now_ms)
+    eve = user_id("eve")
+    await house.sign_in("eve")
+    await house.revoke("eve")
+    assert await resources.erasures.erase(eve, CONNECTION, now_ms=house.clock.now_ms())
+    await resources.erasures.forget_receipts()
     await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
     await resources.seals.seal()
     await resources.schedule.claim(now_ms=lease_until_ms, hidden_until_ms=lease_until_ms + 20_000, limit=10)
