@@ -4,20 +4,23 @@ Every door, the management API and the shell end here. The order is the promise:
 
 0. count     how many people the connection has signed out; too many, and it is held (`service.store.blast_radius`)
 1. record    from here on it survives any crash (law 2)
-2. cut off   one atomic O(1) step per person; nothing they hold is honoured after it (law 1)
+2. cut off   one atomic O(1) step per person; nothing they hold is honoured after it (law 1). The audit trail's entry is
+             written meanwhile
 3. enqueue   a hint; if it is lost, the sweeper finds the record
 4. wait      for the disk or the replicas, where the settings ask for it; without that, Redis' own word is enough
 
-Success may be answered once 1, 2 and 4 are done. A crash between them leaves a record nobody was promised anything about;
-the sweeper completes it, which errs on the side of signing out.
+Success may be answered once 1, 2 and 4 are done, so whatever was answered has its entry. A crash between them leaves a record
+nobody was promised anything about; the sweeper completes it, which errs on the side of signing out.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
+from service.domain.audit import Fact
 from service.domain.clock import Clock
 from service.domain.identifiers import revocation_id_for
 from service.domain.revocation import (
@@ -31,6 +34,7 @@ from service.domain.revocation import (
 )
 from service.errors import Held
 from service.jobs import Queue
+from service.store.audit import Trail, about_people
 from service.store.blast_radius import BlastRadius
 from service.store.people import People
 from service.store.revocations import Revocations
@@ -63,6 +67,7 @@ class Accepted:
 class Sink:
     """What accepting takes."""
 
+    trail: Trail
     revocations: Revocations
     people: People
     blast_radius: BlastRadius
@@ -115,14 +120,25 @@ class Sink:
         rid = request.revocation_id
         structlog.contextvars.bind_contextvars(revocation_id=rid)
         now_ms = self.clock.now_ms()
-        recorded = await self.revocations.record(request, now_ms=now_ms, look_at_ms=now_ms + LOOK_AFTER_MS)
+        recorded, names = await asyncio.gather(
+            self.revocations.record(request, now_ms=now_ms, look_at_ms=now_ms + LOOK_AFTER_MS),
+            self.trail.pseudonyms.of_people(request.user_ids),
+        )
         if recorded.late:
             return await self._again(request)
         if recorded.revoked_at_ms is not None:
             log.info("revocation.repeated", connection_id=request.connection_id, initiator=request.initiator)
+            await self.trail.append_bounded(
+                Fact(
+                    event="revocation.repeated",
+                    connection_id=request.connection_id,
+                    revocation_id=rid,
+                    initiator=request.initiator,
+                )
+            )
             return Accepted(revocation_id=rid, repeated=True)
 
-        await cut_off(self.people, recorded, now_ms=now_ms)
+        await asyncio.gather(cut_off(self.people, recorded, now_ms=now_ms), tell_recorded(self.trail, recorded, names))
         revoked_at_ms = self.clock.now_ms()
         noted, _ = await asyncio.gather(
             self.revocations.mark_revoked(rid, at_ms=revoked_at_ms),
@@ -149,6 +165,20 @@ class Sink:
         return await self._record_and_cut_off(
             replace(request, revocation_id=revocation_id_for(request.revocation_id, "again"))
         )
+
+
+async def tell_recorded(trail: Trail, revocation: Revocation, names: Mapping[str, str], *, late: bool = False) -> None:
+    """Tell the audit trail of a recorded revocation. `names`: the people's pseudonyms; `late`: after a crash. Raises
+    Unavailable: then it must not be marked as revoked, so that whoever comes next tells it."""
+    fact = Fact(
+        event="revocation.recorded",
+        connection_id=revocation.connection_id,
+        revocation_id=revocation.revocation_id,
+        initiator=revocation.initiator,
+        scope=revocation.scope.kind,
+        late=late or None,
+    )
+    await trail.append(list(about_people(fact, names, total=len(revocation.user_ids))))
 
 
 async def cut_off(people: People, revocation: Revocation, *, now_ms: int, late: bool = False) -> None:

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
-from service.admin import clients, connection_test, connections, holds, people, revocations
+from service.admin import audit, clients, connection_test, connections, holds, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -30,6 +30,7 @@ from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.web import docs_page, published
 from service.web.admission import REQUEST_TIMEOUT_S, Concurrency, Deadline
+from service.web.audited import audited
 from service.web.bodies import MAX_BODY_BYTES
 from service.web.openapi import build_openapi
 from service.web.operation import Operation, build_routes, larger_bodies
@@ -68,6 +69,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *clients.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
+    *audit.OPERATIONS,
     *published.OPERATIONS,
     Operation(
         method="GET",
@@ -125,7 +127,7 @@ def create_app(
 
     app = _Service(
         security_headers(settings.public_url),
-        routes=build_routes(OPERATIONS),
+        routes=build_routes(audited(each) for each in OPERATIONS),
         middleware=[
             Middleware(Concurrency, most=settings.max_concurrent_requests, exempt=PROBES),
             Middleware(SizeLimits, max_bytes=MAX_BODY_BYTES, by_route=larger_bodies(OPERATIONS)),

@@ -18,17 +18,21 @@ from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
+from service.store.audit import Trail
+from service.store.audit_seals import Seals
 from service.store.blast_radius import BlastRadius
 from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
 from service.store.dry_runs import DryRuns
 from service.store.durability import Awaited, Durability
+from service.store.erasures import Erasures
 from service.store.fleet_clock import FleetClock
 from service.store.health import Finding, inspect_redis
 from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
 from service.store.people import People
+from service.store.pseudonyms import Pseudonyms
 from service.store.record import Record, open_pool
 from service.store.refresh_tokens import RefreshTokens
 from service.store.replay import Replays
@@ -68,6 +72,7 @@ class Resources:
     connections: Connections
     applications: Applications
     people: People
+    erasures: Erasures
     covered: Covered
     upstream: UpstreamSessions
     sessions: Sessions
@@ -80,6 +85,8 @@ class Resources:
     schedule: Schedule
     statistics: Statistics
     heartbeats: Heartbeats
+    trail: Trail
+    seals: Seals
     queue: jobs.Queue
     sink: Sink
     logouts: Logouts
@@ -135,10 +142,12 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
+        trail = Trail(record, Pseudonyms(record, given=settings.audit_key.get_secret_value()), numbers)
         blast_radius = BlastRadius(
             record, people=settings.blast_radius_people, window_ms=settings.blast_radius_window_seconds * 1000
         )
         sink = Sink(
+            trail=trail,
             revocations=revocations,
             people=people,
             blast_radius=blast_radius,
@@ -158,6 +167,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             connections=Connections(record),
             applications=Applications(record),
             people=people,
+            erasures=Erasures(record, people),
             covered=Covered(record),
             upstream=upstream,
             sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),
@@ -170,6 +180,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             schedule=Schedule(record),
             statistics=Statistics(record),
             heartbeats=Heartbeats(record),
+            trail=trail,
+            seals=Seals(record, trail, keep_ms=settings.audit_days * DAY_MS),
             queue=queue,
             sink=sink,
             logouts=Logouts(people=people, upstream=upstream, replays=replays, sink=sink),

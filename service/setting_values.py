@@ -14,6 +14,9 @@ from redis.exceptions import RedisError
 MIN_ADMIN_TOKEN_LENGTH: Final = 16
 """Shortest administrator's token, in characters: anything less can be guessed over the network."""
 
+MIN_AUDIT_KEY_LENGTH: Final = 32
+"""Shortest key of the audit trail, in characters: 128 bits where it is hexadecimal."""
+
 _DIGEST: Final = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -61,6 +64,12 @@ def _is_long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _is_a_key(value: SecretStr) -> SecretStr:
+    if value.get_secret_value() and len(value.get_secret_value()) < MIN_AUDIT_KEY_LENGTH:
+        raise ValueError(f"must have at least {MIN_AUDIT_KEY_LENGTH} characters")
+    return value
+
+
 def _are_digests(value: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_DIGEST.fullmatch(each) for each in value):
         raise ValueError("must be SHA-256 digests, of 64 hexadecimal digits each")
@@ -79,6 +88,9 @@ RedisUrl = Annotated[SecretStr, AfterValidator(_is_redis_url)]
 
 AdminToken = Annotated[SecretStr, AfterValidator(_is_long_enough)]
 """An administrator's token; empty where none is set."""
+
+AuditKey = Annotated[SecretStr, AfterValidator(_is_a_key)]
+"""Key of the audit trail; empty where none is set."""
 
 Digests = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_digests)]
 """SHA-256 digests in lower case, comma-separated where they come as text."""

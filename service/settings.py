@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.setting_values import MIN_ADMIN_TOKEN_LENGTH, AdminToken, BaseUrl, Digests, Networks, RedisUrl
+from service.setting_values import MIN_ADMIN_TOKEN_LENGTH, AdminToken, AuditKey, BaseUrl, Digests, Networks, RedisUrl
 
 PREFIX: Final = "LOGOUTD_"
 
-SECRETS: Final = ("ADMIN_TOKEN", "REDIS_URL", "QUEUE_REDIS_URL")
+SECRETS: Final = ("ADMIN_TOKEN", "AUDIT_KEY", "REDIS_URL", "QUEUE_REDIS_URL")
 """Settings that may come from a file (`LOGOUTD_ADMIN_TOKEN_FILE` and so on). Redis URLs hold passwords."""
 
 
@@ -176,6 +176,15 @@ class Settings(BaseSettings):
         le=60,
         description="How long the service still takes requests after SIGTERM, with `/readyz` red, so that routers send the "
         "next ones elsewhere, in seconds. Default: 5.",
+    )
+    audit_days: int = Field(
+        default=90, ge=1, le=3650, description="How long the audit trail is kept, in days. Default: 90."
+    )
+    audit_key: AuditKey = Field(
+        default=SecretStr(""),
+        description="Key of the audit trail's pseudonyms and seals, at least 32 characters, the same for every process; kept "
+        "away from Redis, it keeps whoever can write there from changing the trail unseen. Default: one is made and kept "
+        "in Redis.",
     )
 
     @property

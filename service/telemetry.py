@@ -75,6 +75,16 @@ class Numbers:
             ["outcome"],
             registry=self.registry,
         )
+        self.audit_entries = Counter(
+            "logoutd_audit_entries",
+            "Entries appended to the audit trail.",
+            registry=self.registry,
+        )
+        self.audit_failures = Counter(
+            "logoutd_audit_failures",
+            "Entries that could not be appended to the audit trail because Redis could not be reached.",
+            registry=self.registry,
+        )
         self.enqueue_failures = Counter(
             "logoutd_enqueue_failures",
             "Jobs that could not be queued at once and are left to the sweeper.",

@@ -12,11 +12,13 @@ from typing import Final, Literal
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation, SessionsBegunBy, State
+from service.store.audit import Trail
 from service.store.covered import Covered, Told
 from service.store.deliveries import Deliveries, Settlement
 from service.store.people import is_prompt
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
+from workers.audit import tell_outcomes
 
 MAX_BATCH: Final = 500
 """Most outcomes in one write."""
@@ -53,12 +55,14 @@ class Ledger:
         schedule: Schedule,
         statistics: Statistics,
         covered: Covered,
+        trail: Trail,
     ) -> None:
         self._clock = clock
         self._deliveries = deliveries
         self._schedule = schedule
         self._statistics = statistics
         self._covered = covered
+        self._trail = trail
         self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -86,6 +90,8 @@ class Ledger:
 
     async def _write(self, entries: Sequence[Entry]) -> list[State | Literal["lost"]]:
         now_ms = self._clock.now_ms()
+        # First: an outcome told twice, when a crash comes between, is better than one never told.
+        await tell_outcomes(self._trail, [(each.revocation, each.after) for each in entries if each.closed])
         states = await self._deliveries.settle(
             [Settlement(delivery=each.after, lease_until_ms=each.lease_until_ms) for each in entries], now_ms=now_ms
         )

@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from service.accept import cut_off
+from service.accept import cut_off, tell_recorded
 from service.domain.application import Application
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Delivery
 from service.domain.delivery_plan import plan_deliveries
 from service.domain.revocation import Revocation, SessionsBegunBy
 from service.store.applications import Applications
+from service.store.audit import Trail
 from service.store.covered import Covered, Snapshot
 from service.store.deliveries import Deliveries
 from service.store.people import People
@@ -29,6 +30,7 @@ from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
 from service.telemetry import get_logger
+from workers.audit import tell_outcomes
 from workers.notify import LEASE_MS, Notifier
 
 log = get_logger(__name__)
@@ -61,6 +63,7 @@ class Revoker:
     deliveries: Deliveries
     schedule: Schedule
     statistics: Statistics
+    trail: Trail
     notifier: Notifier
 
     async def revoke(self, revocation_id: str) -> None:
@@ -93,6 +96,8 @@ class Revoker:
     async def _complete(self, revocation: Revocation) -> None:
         now_ms = self.clock.now_ms()
         log.warning("revocation.completed_late", revocation_id=revocation.revocation_id)
+        names = await self.trail.pseudonyms.of_people(revocation.user_ids)
+        await tell_recorded(self.trail, revocation, names, late=True)
         await cut_off(self.people, revocation, now_ms=now_ms, late=True)
         await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms, late=True)
 
@@ -149,6 +154,7 @@ class Revoker:
         sessions_ended = sum(each.active for each in sessions)
         refresh_tokens_revoked = sum(each.live_tokens for each in sessions)
         refresh_tokens_revoked += sum(each.tokens_ended for each in snapshots.values())
+        await tell_outcomes(self.trail, [(revocation, each) for each in planned if each.state not in OPEN])
         first = await self.revocations.plan(
             revocation,
             planned,

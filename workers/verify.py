@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.accept_logout import Logouts
+from service.domain.audit import Actor, Fact, acts, cause, request_begins
 from service.domain.clock import Clock
 from service.errors import CannotBeEnded, Held, KeysUnavailable, NotAuthenticated
+from service.store.audit import Trail
 from service.store.connections import Connections
 from service.store.kept_tokens import KEPT_MS, KeptTokens
 from service.telemetry import get_logger
@@ -31,9 +33,14 @@ class Verifier:
     kept_tokens: KeptTokens
     issuer_keys: IssuerKeys
     logouts: Logouts
+    trail: Trail
 
     async def verify(self, kept_id: str) -> None:
         """See to one kept token: accept it, refuse it, or leave it for later."""
+        with request_begins(request_id=kept_id, address=None, door="backchannel_logout"):
+            await self._verify(kept_id)
+
+    async def _verify(self, kept_id: str) -> None:
         token = await self.kept_tokens.get(kept_id)
         if token is None:
             await self.kept_tokens.drop(kept_id, None)
@@ -50,6 +57,7 @@ class Verifier:
             logout = await verify_logout_token(
                 token.text, connection=connection, keys=self.issuer_keys, now_ms=token.received_at_ms
             )
+            acts(Actor(type="connection", id=connection.id, issuer=logout.iss))
             await self.logouts.accept(logout, connection, arrived_at_ms=token.received_at_ms)
         except (KeysUnavailable, Held) as error:
             if isinstance(error, Held) and error.kept:
@@ -69,4 +77,12 @@ class Verifier:
             log.warning("logout.dropped", **named, reason=refused)
         else:
             log.info("logout.verified_late", **named, after_ms=now_ms - token.received_at_ms)
+        if refused is not None or not cause().entries:
+            await self.trail.append_bounded(
+                Fact(
+                    event="message.accepted" if refused is None else "message.refused",
+                    connection_id=connection.id,
+                    reason=refused,
+                )
+            )
         await self.kept_tokens.drop(kept_id, token.connection_id)

@@ -47,6 +47,9 @@ SWEEP_S: Final = 0.2
 TIDY_S: Final = 600.0
 """Pause between two tidyings, in seconds."""
 
+KEEP_TRAIL_S: Final = 15.0
+"""Pause between two looks at the audit trail, in seconds: whichever worker finds the latest seal a minute old sets the next."""
+
 LONGEST_PAUSE_S: Final = 5.0
 """Longest pause before trying again what failed because Redis was away, in seconds."""
 
@@ -83,6 +86,7 @@ class WorkerProcess:
                 schedule=resources.schedule,
                 statistics=resources.statistics,
                 covered=resources.covered,
+                trail=resources.trail,
             ),
             slots=Slots(resources.settings.max_concurrent_deliveries),
         )
@@ -95,6 +99,7 @@ class WorkerProcess:
             deliveries=resources.deliveries,
             schedule=resources.schedule,
             statistics=resources.statistics,
+            trail=resources.trail,
             notifier=self.notifier,
         )
         self.verifier = Verifier(
@@ -103,6 +108,7 @@ class WorkerProcess:
             kept_tokens=resources.kept_tokens,
             issuer_keys=resources.issuer_keys,
             logouts=resources.logouts,
+            trail=resources.trail,
         )
         self.sweeper = Sweeper(
             clock=resources.fleet_clock,
@@ -116,7 +122,9 @@ class WorkerProcess:
         background = [
             asyncio.create_task(self._repeat(self._sweep_once, SWEEP_S)),
             asyncio.create_task(self._repeat(self.sweeper.tidy, TIDY_S)),
+            asyncio.create_task(self._repeat(self._resources.erasures.forget_receipts, TIDY_S)),
             asyncio.create_task(self._repeat(self._beat, HEARTBEAT_S)),
+            asyncio.create_task(self._repeat(self._resources.seals.keep, KEEP_TRAIL_S)),
             asyncio.create_task(self._consume()),
         ]
         log.info("worker.started", worker=worker_name())

@@ -2,9 +2,11 @@
 
 from starlette.responses import JSONResponse, Response
 
+from service.domain.audit import Fact
 from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import RevocationRequest
-from service.errors import NotFound
+from service.errors import Conflict, NotFound
+from service.store.audit import about_people
 from service.store.people import Person
 from service.web import answers
 from service.web.access import require_administrator
@@ -53,6 +55,32 @@ async def delete_user_sessions(request: Request) -> Response:
     return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
 
 
+async def erase_user(request: Request) -> Response:
+    """Sign somebody out everywhere and forget who they are: the identifiers they were registered with and their name at the
+    identity provider at once, the receipts they are in as soon as each is finished. The applications are told as by any
+    revocation. The audit trail stays as it is; its pseudonym of them leads to nobody from now on.
+
+    What is left under the `user_id` is that everything of theirs has ended, until no session of theirs could last. When they
+    sign in again they are somebody new to the trail.
+    """
+    require_administrator(request)
+    person, resources = await _find(request), resources_of(request)
+    names = await resources.trail.pseudonyms.of_people([person.user_id])
+    accepted = await resources.sink.accept(
+        RevocationRequest(
+            revocation_id=new_revocation_id(),
+            connection_id=person.connection_id,
+            user_ids=(person.user_id,),
+            initiator="user_delete",
+        )
+    )
+    told = Fact(event="person.erased", connection_id=person.connection_id, revocation_id=accepted.revocation_id)
+    await resources.trail.append(list(about_people(told, names, total=1)))
+    if not await resources.erasures.erase(person.user_id, person.connection_id, now_ms=resources.clock.now_ms()):
+        raise Conflict("they have signed in again meanwhile, and were signed out but not erased; repeat it")
+    return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
+
+
 async def _find(request: Request) -> Person:
     found = await resources_of(request).people.get(request.path_params["user_id"])
     if found is None:
@@ -72,6 +100,21 @@ OPERATIONS = (
         access="administrator",
         responses={200: "The person.", 404: "There is no such user."},
         answers={200: answers.Person},
+    ),
+    Operation(
+        method="DELETE",
+        path=_USER,
+        endpoint=erase_user,
+        summary="Sign a person out and forget who they are",
+        tag="People",
+        access="administrator",
+        audited=False,
+        responses={
+            202: "In force, and forgotten; `revocation_id` names the receipt, which goes too once it is finished.",
+            404: "There is no such user.",
+            409: "They have signed in again meanwhile.",
+        },
+        answers={202: answers.RevocationAccepted},
     ),
     Operation(
         method="GET",
@@ -100,6 +143,7 @@ OPERATIONS = (
         summary="End every session of a person",
         tag="People",
         access="administrator",
+        audited=False,
         responses={202: "In force; `revocation_id` names the receipt.", 404: "There is no such user."},
         answers={202: answers.RevocationAccepted},
     ),

@@ -6,10 +6,12 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from service.admin.dry_run import DryRun, foretell
+from service.domain.audit import Fact
 from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import RevocationRequest
 from service.domain.subject import parse_subject
 from service.errors import InvalidRequest, NotFound
+from service.store.audit import about_people
 from service.web import answers
 from service.web.access import require_administrator
 from service.web.bodies import Body, read_body
@@ -48,6 +50,9 @@ async def create_revocation(request: Request) -> Response:
     if not people:
         raise NotFound("no such subject is known through this connection")
     if dry_run:
+        names = await resources.trail.pseudonyms.of_people(people)
+        fact = Fact(event="revocation.dry_run", connection_id=connection.id)
+        await resources.trail.append(list(about_people(fact, names, total=len(people))))
         return JSONResponse(await foretell(resources, connection, people), headers=NO_STORE)
     accepted = await resources.sink.accept(
         RevocationRequest(
@@ -99,6 +104,7 @@ OPERATIONS = (
         summary="Sign a person out everywhere",
         tag="Revocations",
         access="administrator",
+        audited=False,
         body=RevocationBody,
         query={"dry_run": "`true`: change nothing, and answer 200 with what would be ended and who would be told."},
         example={

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.audit import audit
 from service.cli.clients import clients
 from service.cli.connections import connections
 from service.cli.deliveries import deliveries
@@ -37,6 +38,7 @@ app.add_typer(clients, name="applications", help="The same as `clients`.")
 app.add_typer(sessions, name="sessions")
 app.add_typer(revocations, name="revocations")
 app.add_typer(deliveries, name="deliveries")
+app.add_typer(audit, name="audit")
 app.add_typer(okta, name="okta")
 
 

@@ -1,7 +1,7 @@
 """The management API as the shell calls it: where it is, by whose word, and what went wrong in one line."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -114,20 +114,38 @@ class Api:
 
         Raises ApiRefused and Unreachable.
         """
-        url = f"{self.target.url}{API}/{'/'.join(quote(_segment(each), safe='') for each in path)}"
-        answer = self.send(
-            method, url, body=body, query=query, headers={"Authorization": f"Bearer {self.target.token}"}
-        )
+        answer = self.send(method, self._url(path), body=body, query=query, headers=self._credential())
         told = _json(answer)
         if answer.is_success:
             if answer.content and told is None:
                 raise Unreachable(f"what answers at {self.target.url} is not logoutd: its answer is not JSON")
             return told
-        match told:
+        raise self._refusal(answer)
+
+    def lines(self, *path: str, query: Mapping[str, str] | None = None) -> Iterator[str]:
+        """The lines that are at a path of the API, as they come. Raises ApiRefused, and Unreachable, also in their midst."""
+        url = self._url(path)
+        try:
+            with self._http.stream("GET", url, params=dict(query or {}), headers=self._credential()) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._refusal(answer)
+                yield from answer.iter_lines()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(f"{url} cannot be read to its end: {_why(error)}") from None
+
+    def _url(self, path: Sequence[str]) -> str:
+        return f"{self.target.url}{API}/{'/'.join(quote(_segment(each), safe='') for each in path)}"
+
+    def _credential(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.target.token}"}
+
+    def _refusal(self, answer: httpx.Response) -> Exception:
+        match _json(answer):
             case {"error": str(error), "error_description": str(description)}:
-                raise ApiRefused(answer.status_code, error, description)
+                return ApiRefused(answer.status_code, error, description)
             case _:
-                raise Unreachable(
+                return Unreachable(
                     f"what answers at {self.target.url} is not logoutd: status {answer.status_code} without an error of ours"
                 )
 

@@ -72,6 +72,14 @@ def delete_session(shell: Shell, *, session_id: SessionId, yes: Yes = False) -> 
     shell.show(shell.api.call("DELETE", "sessions", session_id), show_facts)
 
 
+@sessions.command("erase")
+@over_api
+def erase_person(shell: Shell, *, user_id: UserId, yes: Yes = False) -> None:
+    """Sign a person out everywhere and forget who they are. Asks first."""
+    shell.confirm(f"Sign {user_id} out everywhere and forget who they are, for good?", yes=yes)
+    shell.show(shell.api.call("DELETE", "users", user_id), show_facts)
+
+
 @sessions.command("delete-all")
 @over_api
 def delete_sessions(shell: Shell, *, user_id: UserId, yes: Yes = False) -> None:

@@ -14,6 +14,7 @@ Initiator = Literal[
     "operator",
     "session_delete",
     "user_sessions_delete",
+    "user_delete",
     "refresh_token_delete",
     "refresh_token_reuse",
 ]

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from service import errors
+from service.domain.audit import Actor, acts
 from service.domain.connection import Connection
 from service.receive.door import CONNECTION_NAME, admit_proven, connection_in, door
 from service.resources import Resources
@@ -55,6 +56,7 @@ async def receive_backchannel_logout(request: Request) -> Response:
         raise
     if connection is None:
         raise AssertionError("unreachable: a token is verified for an existing connection only")
+    acts(Actor(type="connection", id=connection.id, issuer=logout.iss))
     admit_proven(request, connection)
     if not connection.enabled:
         raise errors.NotAllowed("this connection is disabled")

@@ -1,4 +1,5 @@
-"""What every door of an identity provider shares: each request is counted, timed, and told in one log line when refused."""
+"""What every door of an identity provider shares: each request is counted, timed, and told in one log line when refused; and
+leaves at least one entry in the audit trail: that of a revocation, or that it was refused, or that it ended nothing."""
 
 import functools
 import time
@@ -8,8 +9,9 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from service.domain.audit import Fact, cause
 from service.domain.connection import NAME, Connection
-from service.errors import LogoutdError
+from service.errors import Held, KeysUnavailable, LogoutdError, TooManyRequests, Unavailable
 from service.telemetry import get_logger
 from service.web.operation import Endpoint
 from service.web.problems import reason_of
@@ -28,6 +30,7 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
     @functools.wraps(endpoint)
     async def counted(request: Request) -> Response:
         numbers = resources_of(request).numbers
+        cause().door = name
         structlog.contextvars.bind_contextvars(door=name, connection=connection_in(request))
         started = time.perf_counter()
         try:
@@ -37,14 +40,18 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
             outcome = reason_of(error)
             numbers.door_requests.labels(name, outcome).inc()
             log.warning("door.refused", outcome=outcome, detail=str(error))
+            await _tell(request, error, outcome)
             raise
         except HTTPException as error:
             outcome = f"http_{error.status_code}"
             numbers.door_requests.labels(name, outcome).inc()
             log.warning("door.refused", outcome=outcome, detail=error.detail)
+            await _tell(request, error, outcome)
             raise
         numbers.door_requests.labels(name, "accepted").inc()
         numbers.accept_seconds.labels(name).observe(time.perf_counter() - started)
+        if not cause().entries:
+            await _tell(request)
         return response
 
     return counted
@@ -53,6 +60,29 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
 def admit_proven(request: Request, connection: Connection) -> None:
     """Count a message that has been verified as its connection's own. Raises TooManyRequests."""
     throttles_of(request).doors.admit_proven(connection.name, source_of(request))
+
+
+async def _tell(request: Request, error: Exception | None = None, reason: str | None = None) -> None:
+    """Tell the audit trail of a message that changed nothing. Of a connection that does not exist the trail names none: a
+    stranger could choose any name."""
+    if isinstance(error, TooManyRequests):
+        # What is refused for its number must cost nothing but the refusal; it is counted in /metrics.
+        return
+    if isinstance(error, Unavailable) and not isinstance(error, KeysUnavailable | Held):
+        # The trail is where the record is: it cannot be reached either.
+        return
+    resources, name = resources_of(request), connection_in(request)
+    try:
+        connection = await resources.connections.by_name(name) if name else None
+    except Unavailable:
+        connection = None
+    await resources.trail.append_bounded(
+        Fact(
+            event="message.accepted" if error is None else "message.refused",
+            connection_id=connection.id if connection else None,
+            reason=reason,
+        )
+    )
 
 
 def connection_in(request: Request) -> str | None:

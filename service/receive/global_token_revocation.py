@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from service.domain.audit import Actor, acts
 from service.domain.identifiers import fingerprint, revocation_id_for
 from service.domain.revocation import RevocationRequest
 from service.domain.subject import SubjectIdentifier, parse_subject
@@ -52,6 +53,7 @@ async def receive_global_token_revocation(request: Request) -> Response:
         )
     if connection is None:
         raise AssertionError("unreachable: an assertion is verified for an existing connection only")
+    acts(Actor(type="connection", id=connection.id, issuer=caller.iss))
     admit_proven(request, connection)
     if not connection.enabled:
         raise NotAllowed("this connection is disabled")

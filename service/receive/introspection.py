@@ -100,6 +100,7 @@ OPERATIONS = (
         summary="Is a refresh token or a session still honoured? (RFC 7662)",
         tag="For applications",
         access="administrator or application",
+        audited=False,
         form=("token", "token_type_hint", "client_id", "client_secret"),
         example={"token": "$REFRESH_TOKEN"},
         responses={200: 'What it stands for, or exactly `{"active": false}`.', 415: "The body is not a form."},

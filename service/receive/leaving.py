@@ -39,6 +39,7 @@ OPERATIONS = (
         summary="Let an application leave a session",
         tag="Sessions",
         access="administrator or application",
+        audited=False,
         responses={
             204: "It is not in the session (any more), and none of its refresh tokens there is honoured.",
             403: "An application may leave for itself only.",

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
+from service.domain.audit import Actor, acts
 from service.domain.connection import Connection
 from service.domain.identifiers import revocation_id_for
 from service.domain.okta_events import ENDING_EVENTS, OTHER, begun_by_ms, name_of
@@ -85,6 +86,7 @@ async def receive_okta_events(request: Request) -> Response:
     name = connection_in(request)
     found = await resources.connections.by_name(name) if name else None
     connection = verify_hook_secret(request.headers.getlist("authorization"), found)
+    acts(Actor(type="connection", id=connection.id))
     admit_proven(request, connection)
     if not connection.enabled:
         raise NotAllowed("this connection is disabled")

@@ -126,7 +126,8 @@ async def create_session(request: Request) -> Response:
     )
     if body.auth_time is not None and logged_out_at_ms is not None and body.auth_time * 1000 <= logged_out_at_ms:
         raise ReauthenticationRequired(TOO_EARLY)
-    await resources.sessions.open(sign_in, now_ms=now_ms)
+    if await resources.sessions.open(sign_in, now_ms=now_ms):
+        await resources.people.register(user_id, connection.id, identifiers)
     answer = {
         "session_id": session_id,
         "user_id": user_id,
@@ -230,6 +231,7 @@ OPERATIONS = (
         summary="Record a sign-in",
         tag="Sessions",
         access="administrator or application",
+        audited=False,
         body=SignInBody,
         example={
             "connection": "acme-okta",
@@ -251,6 +253,7 @@ OPERATIONS = (
         summary="Let an application join a session",
         tag="Sessions",
         access="administrator or application",
+        audited=False,
         body=ParticipantBody,
         example={"client_id": "notes"},
         responses={
@@ -278,6 +281,7 @@ OPERATIONS = (
         summary="End a session",
         tag="Sessions",
         access="administrator or application",
+        audited=False,
         responses={
             202: "Ended; `revocation_id` names the receipt.",
             403: "An application may end a session that is its own alone.",

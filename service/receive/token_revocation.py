@@ -54,6 +54,7 @@ OPERATIONS = (
         summary="Give a refresh token back (RFC 7009)",
         tag="For applications",
         access="administrator or application",
+        audited=False,
         form=("token", "token_type_hint", "client_id", "client_secret"),
         example={"token": "$REFRESH_TOKEN"},
         responses={

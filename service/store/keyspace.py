@@ -1,12 +1,12 @@
 """The map of Redis: every key, its type, its lifetime.
 
 All keys of one person share the hash tag `{user_id}`, all keys of one revocation `{revocation_id}`, what is counted and held of
-one connection `{connection_id}`; a script touches one tag only, so the record can live in a cluster. No key is ever found by
-scanning.
+one connection `{connection_id}`, those of the audit trail `{audit}`; a script touches one tag only, so the record can live in a
+cluster. No key is ever found by scanning.
 
 | key | type | holds | lives |
 |---|---|---|---|
-| `logoutd:person:{user}` | hash | connection, iss, sub, `clock`, and through when what is ended | until deleted |
+| `logoutd:person:{user}` | hash | who they are, `audit_salt`, `clock`, through when what is ended | until erased, then 402 days |
 | `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
 | `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
 | `logoutd:person:{user}:participation` | hash | [client_id, sid, session_id] → sub, session, stamp, until | last `until` in it |
@@ -49,8 +49,13 @@ scanning.
 | `logoutd:replay:CONNECTION:HASH` | string | what a `jti` came with, as a fingerprint | the token's expiry + skew, or longer |
 | `logoutd:kept:ID` | hash | a logout token that could not be verified yet: connection, token, moment, looks | a day |
 | `logoutd:kept-of:CONNECTION` | zset | ids of a connection's kept tokens by arrival | a day from the latest on |
+| `logoutd:erased` | zset | user_ids of people who were erased, by that moment | until done |
 | `logoutd:statistics` | hash | the fleet's counters | for ever |
 | `logoutd:workers` | zset | worker names by last heartbeat | pruned at each beat |
+| `logoutd:{audit}:trail` | stream | what happened, as JSON (`service.domain.audit`) | pruned to audit_days by the workers |
+| `logoutd:{audit}:seal` | hash | the latest seal of the trail: its entry's `id`, and the `seal` | for ever |
+| `logoutd:{audit}:bounds` | hash | by kind of entry: how many were written this minute, and omitted | a day from the latest on |
+| `logoutd:{audit}:key` | string | the key of its pseudonyms and seals, or a fingerprint of the given one | for ever |
 """
 
 from typing import Final
@@ -63,8 +68,13 @@ CLIENTS: Final = f"{PREFIX}:clients"
 REVOCATIONS: Final = f"{PREFIX}:revocations"
 OPEN: Final = f"{PREFIX}:open"
 DUE: Final = f"{PREFIX}:due"
+ERASED: Final = f"{PREFIX}:erased"
 STATISTICS: Final = f"{PREFIX}:statistics"
 WORKERS: Final = f"{PREFIX}:workers"
+AUDIT_TRAIL: Final = f"{PREFIX}:{{audit}}:trail"
+AUDIT_SEAL: Final = f"{PREFIX}:{{audit}}:seal"
+AUDIT_BOUNDS: Final = f"{PREFIX}:{{audit}}:bounds"
+AUDIT_KEY: Final = f"{PREFIX}:{{audit}}:key"
 
 
 def person(user_id: str) -> str:

@@ -61,7 +61,7 @@ class People:
         Comes before the sign-in is recorded: from its first moment a session can be found by every name given for it.
         """
         await self._record.pipeline(
-            [("SADD", _identifier_key(connection_id, each), user_id) for each in identifiers],
+            [("SADD", identifier_key(connection_id, each), user_id) for each in identifiers],
         )
 
     async def resolve(self, connection_id: str, identifiers: Sequence[SubjectIdentifier]) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class People:
 
         An `opaque` identifier may also be a user_id of ours. Raises CannotBeEnded when one names more than `MAX_PEOPLE`.
         """
-        commands: list[Command | Script] = [("SMEMBERS", _identifier_key(connection_id, each)) for each in identifiers]
+        commands: list[Command | Script] = [("SMEMBERS", identifier_key(connection_id, each)) for each in identifiers]
         opaque = [each.value[0] for each in identifiers if each.format == "opaque"]
         commands += [("HGET", keyspace.person(user_id), "connection_id") for user_id in opaque]
         answers = await self._record.pipeline(commands)
@@ -203,5 +203,6 @@ def _flag(value: bool) -> str:  # noqa: FBT001 - the only argument
     return "1" if value else "0"
 
 
-def _identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:
+def identifier_key(connection_id: str, identifier: SubjectIdentifier) -> str:
+    """The key of the people this identifier names within a connection."""
     return keyspace.identifier(connection_id, fingerprint(identifier.format, *identifier.value))

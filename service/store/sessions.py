@@ -9,6 +9,7 @@ from service.errors import Conflict, NotFound, ReauthenticationRequired
 from service.store import keyspace
 from service.store.pages import Mark, page_of
 from service.store.people import participation_field, participation_keys
+from service.store.pseudonyms import new_salt
 from service.store.record import Record, Script
 
 DAY_MS: Final = 86_400_000
@@ -36,8 +37,9 @@ class Sessions:
         if any(each is not None and auth_time_s * 1000 <= int(each) for each in ended):
             raise ReauthenticationRequired(TOO_EARLY)
 
-    async def open(self, sign_in: SignIn, *, now_ms: int) -> None:
-        """Record a sign-in. Raises ReauthenticationRequired when it began before the person's last revocation (law 5).
+    async def open(self, sign_in: SignIn, *, now_ms: int) -> bool:
+        """Record a sign-in. Whether the person's identifiers must be registered once more: they were erased meanwhile. Raises
+        ReauthenticationRequired when it began before the person's last revocation (law 5).
 
         The person's identifiers must have been registered before (`People.register`).
         """
@@ -67,7 +69,14 @@ class Sessions:
                 session_id,
                 sign_in.expires_at_ms,
                 keep_until,
-                json.dumps({"connection_id": sign_in.connection_id, "iss": sign_in.iss, "sub": sign_in.sub}),
+                json.dumps(
+                    {
+                        "connection_id": sign_in.connection_id,
+                        "iss": sign_in.iss,
+                        "sub": sign_in.sub,
+                        "audit_salt": new_salt(),
+                    }
+                ),
                 json.dumps([json.dumps(each.to_json(), sort_keys=True) for each in sign_in.identifiers]),
                 json.dumps({name: value for name, value in facts.items() if value is not None}),
                 json.dumps(
@@ -78,9 +87,10 @@ class Sessions:
                 ),
             ],
         )
-        if outcome != "opened":
+        if outcome == "reauthenticate":
             await self._record.run("DEL", keyspace.session_owner(session_id))
             raise ReauthenticationRequired(TOO_EARLY)
+        return bool(outcome == "opened_anew")
 
     async def join(self, session: Session, participant: Participant, *, now_ms: int) -> None:
         """Let another application join. Raises NotFound when the session is not honoured any more, Conflict when the

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from service.domain.application import Application
+from service.domain.audit import Actor, acts
 from service.domain.identifiers import fingerprint
 from service.errors import InvalidRequest, NotAllowed, NotAuthenticated
 from service.web.bodies import is_form, read_form
@@ -75,6 +76,7 @@ def require_administrator(request: Request) -> Caller:
         attempts.failed(source, ADMINISTRATOR)
         raise NotAuthenticated("this is not the administrator's token", reason="wrong_admin_token")
     attempts.succeeded(ADMINISTRATOR, given)
+    acts(Actor(type="operator", id=given))
     return Caller(application=None)
 
 
@@ -129,6 +131,7 @@ async def _application(request: Request, client_id: str, secret: str) -> Caller:
             "client authentication failed", reason="wrong_client_secret", error="invalid_client", scheme="Basic"
         )
     attempts.succeeded(f"client {client_id}", secret)
+    acts(Actor(type="application", id=application.client_id))
     return Caller(application=application)
 
 

@@ -21,6 +21,7 @@ TAGS: Final = (
     "For applications",
     "People",
     "Revocations",
+    "Audit",
     "Doors",
     "Published",
 )

@@ -20,6 +20,7 @@ TAGS: Final[Mapping[str, str]] = {
     "For applications": "The OAuth endpoints your authorization server and your applications ask.",
     "People": "Who somebody is here, and everything they hold.",
     "Revocations": "Sign people out, and see who was told.",
+    "Audit": "What happened, who did it, from where. Entries are only ever added, sealed, and dropped by age.",
     "Doors": "What identity providers call. Each connection has its own URLs; its answer tells them.",
     "Published": "What anyone may read.",
 }

@@ -64,6 +64,14 @@ class Operation:
     """The header of that name on every success."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Other headers on every success, and what they tell."""
+    audited: bool = True
+    """Whether what it changes is told to the audit trail as an operator's act. False for what is everyday (sign-ins, tokens),
+    and for what makes a revocation, whose own entry tells more."""
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether the trail is told of its success: what only reads changes nothing."""
+        return self.audited and self.method != "GET"
 
 
 class _Path(Route):

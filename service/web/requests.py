@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.domain.audit import request_begins
 from service.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -48,7 +49,8 @@ class Correlation:
             await self.app(scope, receive, send)
             return
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=secrets.token_hex(8))
+        request_id = secrets.token_hex(8)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
         status = 500
 
@@ -65,7 +67,8 @@ class Correlation:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_on)
+            with request_begins(request_id=request_id, address=(scope.get("client") or (None,))[0]):
+                await self.app(scope, receive, send_on)
         finally:
             _count(scope, status)
             log.debug(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.store.erasures import Erasures
 from tests.support.asgi import SUBJECT, Api, refused
 from tests.support.identity_provider import IdentityProvider
 
@@ -150,3 +151,45 @@ async def test_a_person_nobody_knows_is_404(api: Api) -> None:
     refused(await api.get("/api/v2/users/usr_nobody"), 404, "not_found", "no such user")
     refused(await api.get("/api/v2/users/usr_nobody/sessions"), 404, "not_found", "no such user")
     refused(await api.delete("/api/v2/users/usr_nobody/sessions"), 404, "not_found", "no such user")
+
+
+async def test_a_person_is_erased(api: Api, idp: IdentityProvider) -> None:
+    await api.connection(idp, "shop")
+    email = {"format": "email", "email": "ada@example.com"}
+    session = await api.sign_in(idp, "shop", identifiers=[email])
+    token = await api.refresh_token(session, "shop", offline=True)
+    path = f"/api/v2/users/{session['user_id']}"
+    answer = await api.delete(path)
+    assert answer.status_code == 202
+    receipt = (await api.get(f"/api/v2/revocations/{answer.json()['revocation_id']}")).json()
+    assert (receipt["initiator"], receipt["user_ids"]) == ("user_delete", [session["user_id"]])
+    assert (await api.introspect(token)).json() == {"active": False}
+    for again in (api.get(path), api.get(f"{path}/sessions"), api.delete(path)):
+        refused(await again, 404, "not_found", "no such user")
+    refused(await api.post("/api/v2/revocations", {"connection": "okta", "subject": email}), 404, "not_found")
+    assert (await api.global_token_revocation(idp, {"sub_id": email})).status_code == 404
+    told = [each for each in (await api.get("/api/v2/audit")).json()["items"] if "people" in each]
+    assert [each["event"] for each in told] == ["person.erased", "revocation.recorded"]
+    assert len({*told[0]["people"], *told[1]["people"]}) == 1
+    refused(await api.get(f"/api/v2/audit?user_id={session['user_id']}"), 404, "not_found", "any more")
+
+
+async def test_a_person_who_comes_back_while_they_are_erased_is_not(
+    api: Api, idp: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.connection(idp, "shop")
+    session = await api.sign_in(idp, "shop")
+    erase, back = Erasures.erase, []
+
+    async def meanwhile(self: Erasures, user_id: str, connection_id: str, *, now_ms: int) -> bool:
+        back.append(await api.sign_in(idp, "shop"))
+        return await erase(self, user_id, connection_id, now_ms=now_ms)
+
+    monkeypatch.setattr(Erasures, "erase", meanwhile)
+    path = f"/api/v2/users/{session['user_id']}"
+    refused(await api.delete(path), 409, "conflict", "signed in again")
+    monkeypatch.undo()
+    assert (await api.get(f"/api/v2/sessions/{session['session_id']}")).json()["state"] == "ended"
+    assert (await api.get(f"/api/v2/sessions/{back[0]['session_id']}")).json()["state"] == "active"
+    assert (await api.get(path)).status_code == 200
+    assert (await api.delete(path)).status_code == 202

@@ -34,6 +34,12 @@ def test_every_session_of_a_person_is_ended(commands: Commands, signed_in: dict[
     assert commands.does("sessions", "list", signed_in["user_id"]).rows[1][1] == "ended"
 
 
+def test_a_person_is_erased(commands: Commands, signed_in: dict[str, Any]) -> None:
+    told = commands.does("sessions", "erase", signed_in["user_id"], "--yes").facts
+    assert told["revocation_id"].startswith("rev_")
+    assert "no such user" in commands.fails(1, "sessions", "person", signed_in["user_id"])
+
+
 def test_nobody_and_nothing_is_told(commands: Commands) -> None:
     assert "no such session" in commands.fails(1, "sessions", "show", "ses_nobodys")
     assert "no such user" in commands.fails(1, "sessions", "list", "usr_nobodys")

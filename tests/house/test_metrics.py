@@ -96,6 +96,8 @@ async def test_every_metric_moves_in_a_story_and_no_label_holds_a_secret_or_a_na
     assert value(found, "logoutd_jwks_fetches_total", outcome="ok") >= 1
     assert value(found, "logoutd_http_requests_total", route="/api/v2/sessions", method="POST", status="2xx") == 2
     assert value(found, "logoutd_enqueue_failures_total") == 0
+    assert value(found, "logoutd_audit_entries_total") > 0
+    assert value(found, "logoutd_audit_failures_total") == 0
     assert value(found, "logoutd_deliveries_total", outcome="delivered") == 1
     assert value(found, "logoutd_deliveries_total", outcome="dead") == 1
     assert value(found, "logoutd_delivery_attempts_total", result="2xx") == 1

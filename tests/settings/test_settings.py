@@ -12,6 +12,7 @@ from service.settings import SECRETS, Settings, SettingsError, load_settings
 
 TOKEN = "an-administrators-token"
 PASSWORD = "pa55word"
+AUDIT_KEY = "0123456789abcdef" * 2
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,8 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
         "REFRESH_TOKEN_GRACE_SECONDS": "9",
         "PARTICIPATION_DAYS": "8",
         "RECEIPT_DAYS": "9",
+        "AUDIT_DAYS": "10",
+        "AUDIT_KEY": AUDIT_KEY,
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
     for name, value in given.items():
@@ -95,7 +98,8 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert (settings.log_format, settings.log_level) == ("console", "debug")
     assert settings.refresh_token_grace_seconds == 9
     assert settings.max_concurrent_deliveries == 7
-    assert (settings.participation_days, settings.receipt_days) == (8, 9)
+    assert (settings.participation_days, settings.receipt_days, settings.audit_days) == (8, 9, 10)
+    assert settings.audit_key.get_secret_value() == AUDIT_KEY
 
 
 def test_the_issuer_is_the_public_url_to_the_letter_unless_set() -> None:
@@ -149,6 +153,12 @@ def test_a_secret_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     assert getattr(settings, name.lower()).get_secret_value() == value
     assert settings.summary()["set"] == [name.lower()]
+
+
+def test_a_key_of_the_audit_trail_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGOUTD_AUDIT_KEY", AUDIT_KEY[:-1])
+
+    assert refused() == "LOGOUTD_AUDIT_KEY: must have at least 32 characters"
 
 
 def test_what_is_no_secret_has_no_file_variant(monkeypatch: pytest.MonkeyPatch) -> None:

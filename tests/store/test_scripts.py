@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from service.domain.audit import Fact
 from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
 from service.domain.revocation import Everything, SessionsBegunBy
@@ -29,13 +30,16 @@ SOURCES = {
 }
 
 RETURNS = {
+    "append_bounded": [0, 1],
     "claim_deliveries": [list],
     "claim_due": [list],
     "cut_off": [0, 1],
     "cut_off_begun_by": [0, 1],
     "end_session": [0, 1],
     "end_token_family": [0, 1],
+    "erase_person": ["erased", "changed"],
     "extend_owner": [0, 1],
+    "forget_in_receipt": [0, 1],
     "forget_participation": [int],
     "hold_or_pass": ["passed", "began", "held"],
     "keep_held": [0, 1],
@@ -45,13 +49,14 @@ RETURNS = {
     "leave_session": [list],
     "list_kept": ["listed", "full"],
     "name_by_sid": [0, 1],
-    "open_session": ["opened", "reauthenticate"],
+    "open_session": ["opened", "opened_anew", "reauthenticate"],
     "page": [list],
     "plan_deliveries": [0, 1],
     "read_session": [list],
     "read_token": [list],
     "record_revocation": [list],
     "rotate_refresh_token": [list],
+    "seal_trail": [0, 1],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
     "release_hold": [int],
     "replace_record": ["replaced", "changed", "missing"],
@@ -148,6 +153,13 @@ async def live_through_it(house: House) -> None:
             await radius.keep(house.request(name), now_ms=now_ms)
     await radius.release(CONNECTION, discard=False)
     await radius.release(CONNECTION, discard=True)
+    eve = user_id("eve")
+    await house.sign_in("eve")
+    await house.revoke("eve")
+    assert await resources.erasures.erase(eve, CONNECTION, now_ms=house.clock.now_ms())
+    await resources.erasures.forget_receipts()
+    await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
+    await resources.seals.seal()
     await resources.schedule.claim(now_ms=lease_until_ms, hidden_until_ms=lease_until_ms + 20_000, limit=10)
 
 

@@ -1,16 +1,25 @@
 """Everything that is in Redis, as a test may compare it: before and after, or with what must not be there."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import redis
 
+from service.store import keyspace
+
 
 def contents(redis_url: str) -> dict[str, object]:
-    """Each key's value, by its type."""
+    """Each key's value, by its type. Without the audit trail, which tells what was asked for in vain too."""
     with _client(redis_url) as client:
-        return {key: _value(client, key) for key in client.keys("*")}
+        return {key: _value(client, key) for key in client.keys("*") if not key.startswith("logoutd:{audit}:")}
+
+
+def trail(redis_url: str) -> list[dict[str, Any]]:
+    """Every entry of the audit trail, the oldest first, as it stands there."""
+    with _client(redis_url) as client:
+        return [json.loads(told["entry"]) for _, told in client.xrange(keyspace.AUDIT_TRAIL)]
 
 
 def types(redis_url: str) -> dict[str, str]:

@@ -120,7 +120,7 @@ class House:
         user, session = user_id(name, connection_id), session_id or new_session_id()
         named = (iss_sub(UPSTREAM, name), *identifiers)
         await self.resources.people.register(user, connection_id, named)
-        await self.resources.sessions.open(
+        erased_meanwhile = await self.resources.sessions.open(
             SignIn(
                 session_id=session,
                 user_id=user,
@@ -140,6 +140,8 @@ class House:
             ),
             now_ms=self.clock.now_ms(),
         )
+        if erased_meanwhile:
+            await self.resources.people.register(user, connection_id, named)
         return session
 
     async def session(self, session_id: str) -> Session:

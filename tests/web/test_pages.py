@@ -13,7 +13,7 @@ from tests.support.identity_provider import IdentityProvider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LISTS = [each.path for each in OPERATIONS if each.method == "GET" and "cursor" in each.query]
+LISTS = [each.path for each in OPERATIONS if each.method == "GET" and {"limit", "cursor"} <= set(each.query)]
 
 
 async def walk(api: Api, path: str, limit: int) -> list[Any]:
@@ -56,6 +56,7 @@ async def fill(api: Api, idp: IdentityProvider, count: int) -> dict[str, set[str
         f"/api/v2/revocations?user_id={user}": revocations,
         "/api/v2/revocations?connection=okta": revocations,
         f"/api/v2/revocations?connection={connection_id}&state=accepted": revocations,
+        f"/api/v2/audit?user_id={user}": revocations,
     }
 
 

@@ -16,12 +16,14 @@ from workers.ledger import Entry
 
 LEASE_MS = 20_000
 
-CALLS_OF_A_WRITE = 4
-"""Calls to the record for one write, however many outcomes: outcomes, due index, statistics, participation."""
+CALLS_OF_A_WRITE = 6
+"""Calls to the record for one write, however many outcomes: the audit trail's pseudonyms and entries, outcomes, due index,
+statistics, participation."""
 
 
 async def leased(house: House, *clients: str) -> tuple[Revocation, list[Delivery]]:
     """A revocation with deliveries in our hands."""
+    await house.resources.trail.pseudonyms.key()
     rid = await house.record_only(house.request("ada"))
     owed = [
         Delivery(

@@ -1,15 +1,20 @@
 -- A sign-in: register the person, refuse what began before their last revocation, give the session its stamp.
 -- KEYS  person, identifiers, sessions, session, session clients, ended-sids, participation, its untils, its counts
 -- ARGV  now_ms, auth_time_ms or '', session_id, expires_at_ms, keep_until_ms,
---       json {connection_id, iss, sub}, json {identifier, …}, json {session field = value},
+--       json {connection_id, iss, sub, audit_salt}, json {identifier, …}, json {session field = value},
 --       json {{client_id, participation field, client json, participation json}, …}
--- Returns 'opened' | 'reauthenticate'
+-- Returns 'opened' | 'opened_anew' (the person had been erased a moment ago) | 'reauthenticate'
+-- Longer than any request takes, and any two clocks are apart.
+local ERASED_A_MOMENT_MS = 600000
 local person, identifiers, sessions, session, clients, ended_sids = unpack(KEYS)
 local participation = {unpack(KEYS, 7)}
 local now, auth_time, id = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local expires_at, keep_until = ARGV[4], ARGV[5]
+-- Whoever erased them may have taken away the names that this sign-in was registered under.
+local erased_at = number_at(person, 'erased_at_ms')
+local opened = erased_at > now - ERASED_A_MOMENT_MS and 'opened_anew' or 'opened'
 -- The same sign-in sent again after a lost reply.
-if redis.call('EXISTS', session) == 1 then return 'opened' end
+if redis.call('EXISTS', session) == 1 then return opened end
 
 local revoked_at = number_at(person, 'revoked_at_ms')
 if auth_time and revoked_at > 0 and auth_time <= revoked_at then return 'reauthenticate' end
@@ -41,4 +46,5 @@ for _, each in ipairs(cjson.decode(ARGV[9])) do
   remember(participation, each[2], entry, now)
 end
 redis.call('PEXPIREAT', clients, keep_until)
-return 'opened'
+if erased_at > 0 then redis.call('PERSIST', person) end
+return opened
