@@ -12,6 +12,7 @@ side's gets into our logs or errors.
     contexts      what TLS demands of the other side and shows of us
     pools         connections, kept apart by TLS identity
     connections   where both are enforced: the resolver, and the socket about to be connected
+    leftovers     what given-up handshakes would otherwise write into the log
     answers       how much of an answer is read, and which bytes are one
     failures      what became of a call that did not succeed, as a code
     client        the calls: `get_json`, `fetch_json`, `post_form`

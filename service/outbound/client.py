@@ -17,6 +17,7 @@ from service.outbound.addresses import AddressPolicy
 from service.outbound.connections import LOOKUP_SHARE, NAMES_KEPT_S, Dialler, Resolve
 from service.outbound.contexts import tls_context
 from service.outbound.failures import CALL_FAILURES, OutboundError, reason_of
+from service.outbound.leftovers import leftovers_heard
 from service.outbound.lookups import Lookups
 from service.outbound.pools import MAX_IDENTITIES, IdentityPools, Pool, make_pool
 from service.setting_values import Network
@@ -191,8 +192,9 @@ async def open_outbound(
     common = make_pool(dialler, tls_context(ca_file=ca_file), connect_s=deadline_s * CONNECT_SHARE, plain=True)
     identities = IdentityPools(make=make, most=max_identities)
     try:
-        async with common.client:
-            yield Outbound(policy=policy, common=common, identities=identities, deadline_s=deadline_s)
+        with leftovers_heard():
+            async with common.client:
+                yield Outbound(policy=policy, common=common, identities=identities, deadline_s=deadline_s)
     finally:
         await identities.close()
         lookups.close()

@@ -116,7 +116,7 @@ async def test_a_late_answer_is_a_timeout_and_never_the_answer_to_the_next_call(
     late = asyncio.Event()
     async with (
         stranger(wait_then(late, answer(410))) as app,
-        open_outbound(allowed_networks=LOOPBACK, deadline_s=0.5) as outbound,
+        open_outbound(allowed_networks=LOOPBACK, deadline_s=1) as outbound,
     ):
         with pytest.raises(OutboundError) as failed:
             await outbound.post_form(app.url("/first"), FORM)
