@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from service.admin import clients, connection_test, connections, people, revocations
+from service.admin import clients, connection_test, connections, deliveries, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -62,6 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *clients.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
+    *deliveries.OPERATIONS,
     *published.OPERATIONS,
     Operation(
         method="GET",

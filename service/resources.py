@@ -16,10 +16,12 @@ from service.domain.clock import Clock, SystemClock
 from service.keys.key_file import KeyFile
 from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
+from service.redeliver import Redeliverer
 from service.settings import Settings
 from service.store.applications import Applications
 from service.store.connections import Connections
 from service.store.covered import Covered
+from service.store.dead_letters import DeadLetters
 from service.store.deliveries import Deliveries
 from service.store.dry_runs import DryRuns
 from service.store.health import Finding, inspect_redis
@@ -27,6 +29,7 @@ from service.store.heartbeats import Heartbeats
 from service.store.kept_tokens import KeptTokens
 from service.store.people import People
 from service.store.record import Record, open_pool
+from service.store.redeliveries import Redeliveries
 from service.store.refresh_tokens import RefreshTokens
 from service.store.replay import Replays
 from service.store.revocations import Revocations
@@ -65,6 +68,9 @@ class Resources:
     replays: Replays
     revocations: Revocations
     deliveries: Deliveries
+    dead_letters: DeadLetters
+    redeliveries: Redeliveries
+    redeliverer: Redeliverer
     dry_runs: DryRuns
     schedule: Schedule
     statistics: Statistics
@@ -117,6 +123,10 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         receipt_ms = settings.receipt_days * DAY_MS
         people = People(record, receipt_ms=receipt_ms)
         revocations = Revocations(record, receipt_ms=receipt_ms)
+        applications = Applications(record)
+        dead_letters = DeadLetters(record, keep_ms=settings.dead_letters_kept_days * DAY_MS)
+        deliveries = Deliveries(record, receipt_ms=receipt_ms, dead_letters=dead_letters)
+        redeliveries = Redeliveries(record, dead_letters=dead_letters)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
         sink = Sink(revocations=revocations, people=people, queue=queue, clock=clock, numbers=numbers)
@@ -129,7 +139,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             record=record,
             queue_redis=queue_redis,
             connections=Connections(record),
-            applications=Applications(record),
+            applications=applications,
             people=people,
             covered=Covered(record),
             upstream=upstream,
@@ -137,7 +147,18 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             refresh_tokens=RefreshTokens(record, participation_ms=settings.participation_days * DAY_MS),
             replays=replays,
             revocations=revocations,
-            deliveries=Deliveries(record, receipt_ms=receipt_ms),
+            deliveries=deliveries,
+            dead_letters=dead_letters,
+            redeliveries=redeliveries,
+            redeliverer=Redeliverer(
+                applications=applications,
+                revocations=revocations,
+                deliveries=deliveries,
+                dead_letters=dead_letters,
+                redeliveries=redeliveries,
+                queue=queue,
+                clock=clock,
+            ),
             dry_runs=DryRuns(record),
             schedule=Schedule(record),
             statistics=Statistics(record),

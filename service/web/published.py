@@ -129,7 +129,12 @@ async def read_metrics(request: Request) -> Response:
     """This process's numbers and the fleet's, for Prometheus."""
     resources = resources_of(request)
     fleet = await FleetCollector.read(
-        resources.statistics, resources.schedule, resources.heartbeats, resources.queue, now_ms=resources.clock.now_ms()
+        resources.statistics,
+        resources.schedule,
+        resources.heartbeats,
+        resources.dead_letters,
+        resources.queue,
+        now_ms=resources.clock.now_ms(),
     )
     body = generate_latest(resources.numbers.registry) + fleet.exposition()
     return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})

@@ -16,7 +16,7 @@ from workers.ledger import Entry
 
 LEASE_MS = 20_000
 
-CALLS_OF_A_WRITE = 4
+CALLS_OF_A_WRITE = 6
 """Calls to the record for one write, however many outcomes: outcomes, due index, statistics, participation."""
 
 
