@@ -17,7 +17,8 @@ from workers.ledger import Entry
 LEASE_MS = 20_000
 
 CALLS_OF_A_WRITE = 6
-"""Calls to the record for one write, however many outcomes: outcomes, due index, statistics, participation."""
+"""Calls to the record for one write, however many outcomes: outcomes, dead letters (two), due index,
+statistics, participation."""
 
 
 async def leased(house: House, *clients: str) -> tuple[Revocation, list[Delivery]]:
