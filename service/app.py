@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
-from service.admin import audit, clients, connection_test, connections, holds, people, revocations
+from service.admin import audit, clients, connection_test, connections, deliveries, holds, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -70,6 +70,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *people.OPERATIONS,
     *revocations.OPERATIONS,
     *audit.OPERATIONS,
+    *deliveries.OPERATIONS,
     *published.OPERATIONS,
     Operation(
         method="GET",

@@ -16,6 +16,7 @@ from service.domain.clock import Clock, SystemClock
 from service.keys.key_file import KeyFile
 from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
+from service.redeliver import Redeliverer
 from service.settings import Settings
 from service.store.applications import Applications
 from service.store.audit import Trail
@@ -23,6 +24,7 @@ from service.store.audit_seals import Seals
 from service.store.blast_radius import BlastRadius
 from service.store.connections import Connections
 from service.store.covered import Covered
+from service.store.dead_letters import DeadLetters
 from service.store.deliveries import Deliveries
 from service.store.dry_runs import DryRuns
 from service.store.durability import Awaited, Durability
@@ -34,6 +36,7 @@ from service.store.kept_tokens import KeptTokens
 from service.store.people import People
 from service.store.pseudonyms import Pseudonyms
 from service.store.record import Record, open_pool
+from service.store.redeliveries import Redeliveries
 from service.store.refresh_tokens import RefreshTokens
 from service.store.replay import Replays
 from service.store.revocations import Revocations
@@ -80,6 +83,9 @@ class Resources:
     replays: Replays
     revocations: Revocations
     deliveries: Deliveries
+    dead_letters: DeadLetters
+    redeliveries: Redeliveries
+    redeliverer: Redeliverer
     dry_runs: DryRuns
     blast_radius: BlastRadius
     schedule: Schedule
@@ -140,6 +146,10 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         receipt_ms = settings.receipt_days * DAY_MS
         people = People(record, receipt_ms=receipt_ms)
         revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
+        applications = Applications(record)
+        dead_letters = DeadLetters(record, keep_ms=settings.dead_letters_kept_days * DAY_MS)
+        deliveries = Deliveries(record, receipt_ms=receipt_ms, dead_letters=dead_letters)
+        redeliveries = Redeliveries(record, dead_letters=dead_letters)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
         trail = Trail(record, Pseudonyms(record, given=settings.audit_key.get_secret_value()), numbers)
@@ -165,7 +175,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             record=record,
             queue_redis=queue_redis,
             connections=Connections(record),
-            applications=Applications(record),
+            applications=applications,
             people=people,
             erasures=Erasures(record, people),
             covered=Covered(record),
@@ -174,7 +184,18 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             refresh_tokens=RefreshTokens(record, participation_ms=settings.participation_days * DAY_MS),
             replays=replays,
             revocations=revocations,
-            deliveries=Deliveries(record, receipt_ms=receipt_ms),
+            deliveries=deliveries,
+            dead_letters=dead_letters,
+            redeliveries=redeliveries,
+            redeliverer=Redeliverer(
+                applications=applications,
+                revocations=revocations,
+                deliveries=deliveries,
+                dead_letters=dead_letters,
+                redeliveries=redeliveries,
+                queue=queue,
+                clock=clock,
+            ),
             dry_runs=DryRuns(record),
             blast_radius=blast_radius,
             schedule=Schedule(record),

@@ -113,7 +113,10 @@ class Ledger:
         await self._statistics.count(
             deliveries=[each.after.state for each in kept if each.closed],
             attempts=[_result(each.after.attempts[-1]) for each in kept if each.attempted],
-            told_s=[(now_ms - each.accepted_at_ms) / 1000 for each in finished.values()],
+            # What was redelivered has been counted before, and how long that took is the operator's.
+            told_s=[
+                (now_ms - each.accepted_at_ms) / 1000 for each in finished.values() if each.redelivered_at_ms is None
+            ],
         )
         await self._covered.forget_participation(
             (_told(each) for each in kept if each.after.state == "delivered"), now_ms=now_ms

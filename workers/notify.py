@@ -14,6 +14,7 @@ from typing import Final
 from service.domain.application import Application
 from service.domain.clock import Clock
 from service.domain.delivery import MAX_ATTEMPTS_SHOWN, OPEN, Attempt, Delivery
+from service.domain.retry_schedule import RetrySchedule
 from service.domain.revocation import Revocation
 from service.errors import Unavailable
 from service.keys.ring import KeyRing
@@ -22,7 +23,7 @@ from service.store.applications import Applications
 from service.store.deliveries import Deliveries
 from service.store.schedule import Schedule
 from service.telemetry import get_logger
-from workers.backoff import WINDOW_S, next_attempt_ms
+from workers.backoff import next_attempt_ms
 from workers.ledger import Entry, Ledger
 from workers.logout_token import mint_logout_token
 from workers.outbound import Outcome, post_logout_token
@@ -70,6 +71,7 @@ class Notifier:
     schedule: Schedule
     ledger: Ledger
     slots: Slots
+    retry_schedule: RetrySchedule = field(default_factory=RetrySchedule)
     _signers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -143,7 +145,8 @@ class Notifier:
                 outcome = await self._attempt(delivery, application, application.backchannel_logout_uri)
                 self.slots.report(delivery.client_id, answered=outcome.status is not None)
         except NoSlotError:
-            if self.clock.now_ms() - revocation.accepted_at_ms > WINDOW_S * 1000:
+            waited_ms = self.clock.now_ms() - delivery.owed_since_ms(revocation.accepted_at_ms)
+            if waited_ms > self.retry_schedule.window_s * 1000:
                 # Its turn never came: that ends like turns that came to nothing.
                 return replace(delivery, state="dead", reason="gave_up", next_attempt_at_ms=None)
             # Later and later: its application has more waiting than it takes, and others are not to wait for our asking.
@@ -196,6 +199,7 @@ class Notifier:
             now_ms=self.clock.now_ms(),
             retry_after_s=outcome.retry_after_s,
             random=random.random,
+            schedule=self.retry_schedule,
         )
         if due_ms is None:
             return replace(tried, state="dead", reason="gave_up")
@@ -231,6 +235,8 @@ class Notifier:
     async def _tidy_schedule(self, revocation: Revocation, unclaimed: Sequence[str]) -> None:
         """Named deliveries that are not to be tried now: drop finished ones from the due index, put the others right."""
         every = {each.delivery_id: each for each in await self.deliveries.of_revocation(revocation.revocation_id)}
+        # One of them may have died just before its worker did.
+        await self.deliveries.relist(every[name] for name in unclaimed if name in every)
         still_open = [every[name] for name in unclaimed if name in every and every[name].state in OPEN]
         names = {each.delivery_id for each in still_open}
         await self.schedule.done([name for name in unclaimed if name not in names])

@@ -8,11 +8,9 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 from service.domain.clock import Clock, SystemClock
+from service.domain.retry_schedule import MAX_RETRY_AFTER_S
 from service.domain.tls_identity import TlsIdentity
 from service.outbound import Outbound, OutboundError
-
-MAX_RETRY_AFTER_S: Final = 3600.0
-"""Longest `Retry-After` that is honoured, in seconds: an application must not put its own logouts off for days."""
 
 MAX_RETRY_AFTER_LENGTH: Final = 64
 """Longest `Retry-After` that is read, in characters: twice an HTTP-date."""

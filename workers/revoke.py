@@ -73,6 +73,9 @@ class Revoker:
             await self._set_aside(revocation_id)
             return
         finished = revocation.state in {"completed", "incomplete"}
+        if finished:
+            # A crash may have come between the last death and the list of dead letters.
+            await self.deliveries.relist(await self.deliveries.of_revocation(revocation_id))
         if finished and not isinstance(revocation.scope, SessionsBegunBy):
             await self.revocations.close(revocation_id)
             return

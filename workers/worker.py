@@ -21,6 +21,7 @@ from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
 from service.telemetry import get_logger
 from workers.ledger import Ledger
 from workers.notify import Notifier
+from workers.redelivered import Redelivered
 from workers.revoke import Revoker
 from workers.slots import Slots
 from workers.sweep import BATCH, Sweeper
@@ -89,6 +90,7 @@ class WorkerProcess:
                 trail=resources.trail,
             ),
             slots=Slots(resources.settings.max_concurrent_deliveries),
+            retry_schedule=resources.settings.retry_schedule,
         )
         self.revoker = Revoker(
             clock=resources.fleet_clock,
@@ -117,12 +119,21 @@ class WorkerProcess:
             schedule=resources.schedule,
         )
 
+        self.redelivered = Redelivered(
+            clock=resources.clock,
+            revocations=resources.revocations,
+            deliveries=resources.deliveries,
+            dead_letters=resources.dead_letters,
+            redeliveries=resources.redeliveries,
+        )
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is under way."""
         background = [
             asyncio.create_task(self._repeat(self._sweep_once, SWEEP_S)),
             asyncio.create_task(self._repeat(self.sweeper.tidy, TIDY_S)),
             asyncio.create_task(self._repeat(self._resources.erasures.forget_receipts, TIDY_S)),
+            asyncio.create_task(self._repeat(self.redelivered.tidy, TIDY_S)),
             asyncio.create_task(self._repeat(self._beat, HEARTBEAT_S)),
             asyncio.create_task(self._repeat(self._resources.seals.keep, KEEP_TRAIL_S)),
             asyncio.create_task(self._consume()),

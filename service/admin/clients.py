@@ -62,6 +62,14 @@ class ClientAnswer(Answer):
     updated_at: Moment
 
 
+class ClientAsItStands(ClientAnswer):
+    """A client, and how many dead letters it has."""
+
+    dead_letters: int = Field(
+        ge=0, description="Deliveries to it that were given up: `GET /api/v2/deliveries?state=dead&client_id=…`."
+    )
+
+
 class ClientWithSecret(ClientAnswer):
     """A client and, this once, its secret."""
 
@@ -101,9 +109,12 @@ async def list_clients(request: Request) -> Response:
 
 
 async def read_client(request: Request) -> Response:
-    """One client."""
+    """One client, and how many dead letters it has."""
     require_administrator(request)
-    return JSONResponse(describe_client(await _find(request)), headers=NO_STORE)
+    resources = resources_of(request)
+    application = await _find(request)
+    count = await resources.dead_letters.count(client_id=application.client_id, now_ms=resources.clock.now_ms())
+    return JSONResponse({**describe_client(application), "dead_letters": count}, headers=NO_STORE)
 
 
 async def update_client(request: Request) -> Response:
@@ -225,7 +236,7 @@ OPERATIONS = (
         tag="Clients",
         access="administrator",
         responses={200: "The client.", 404: "There is no such client."},
-        answers={200: ClientAnswer},
+        answers={200: ClientAsItStands},
     ),
     Operation(
         method="PATCH",

@@ -15,6 +15,7 @@ from service.cli.deliveries import deliveries
 from service.cli.errors import one_line_errors
 from service.cli.keys import keys
 from service.cli.okta import okta
+from service.cli.refresh_tokens import refresh_tokens
 from service.cli.revocations import revocations
 from service.cli.sessions import sessions
 from service.cli.shell import EXIT_CODES
@@ -36,6 +37,7 @@ app.add_typer(connections, name="connections")
 app.add_typer(clients, name="clients")
 app.add_typer(clients, name="applications", help="The same as `clients`.")
 app.add_typer(sessions, name="sessions")
+app.add_typer(refresh_tokens, name="refresh-tokens")
 app.add_typer(revocations, name="revocations")
 app.add_typer(deliveries, name="deliveries")
 app.add_typer(audit, name="audit")

@@ -8,9 +8,10 @@ import typer
 
 from service.cli.bodies import File, given_only, read_file, read_text
 from service.cli.completion import complete_client
+from service.cli.durations import parse_since
 from service.cli.pages import DEFAULT_LIMIT, Cursor, Everything, Limit, list_pages
-from service.cli.shell import Shell, Yes, group, over_api
-from service.cli.shown import show_facts
+from service.cli.shell import REFUSED, Shell, Yes, fail, group, over_api
+from service.cli.shown import show_facts, show_heading, show_table
 
 clients = group("Applications, which are told when somebody is signed out. The API calls them clients.")
 
@@ -145,6 +146,42 @@ def delete_client(shell: Shell, *, client_id: Named, yes: Yes = False) -> None:
         f"Remove the application {client_id}? Its refresh tokens end, and it is told of no sign-out any more.", yes=yes
     )
     shell.show(shell.api.call("DELETE", "clients", client_id), show_facts)
+
+
+@clients.command("redeliver")
+@over_api
+def redeliver_client(
+    shell: Shell,
+    *,
+    client_id: Named,
+    since: Annotated[
+        str, typer.Option(metavar="WHEN", help="Given up then or later: an RFC 3339 time, or how long ago (36h, 7d).")
+    ],
+) -> None:
+    """Try anew what an application was not told, once it is mended. Exits 1 when there was something and none of it can be.
+
+    logoutd clients redeliver notes --since 36h
+    """
+    body = {"since": parse_since(since)}
+    told = shell.api.call("POST", "clients", client_id, "redeliver", body=body)
+    while told["next_cursor"] is not None:
+        more = shell.api.call("POST", "clients", client_id, "redeliver", body={**body, "cursor": told["next_cursor"]})
+        told = {
+            **more,
+            "redelivered": told["redelivered"] + more["redelivered"],
+            "not_redelivered": [*told["not_redelivered"], *more["not_redelivered"]],
+        }
+
+    def view(answer: Mapping[str, Any]) -> None:
+        show_facts({"client_id": client_id, "redelivered": answer["redelivered"]})
+        if answer["not_redelivered"]:
+            show_heading("Not redelivered")
+            rows = [(each["delivery_id"], each["reason"]) for each in answer["not_redelivered"]]
+            show_table(("DELIVERY_ID", "REASON"), rows)
+
+    shell.show(told, view)
+    if told["not_redelivered"] and not told["redelivered"]:
+        fail("nothing could be redelivered", REFUSED)
 
 
 def _members(

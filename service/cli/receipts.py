@@ -39,13 +39,20 @@ def deliveries_table(deliveries: Sequence[Mapping[str, Any]]) -> None:
                 each["client_id"],
                 each["state"],
                 len(each["attempts"]),
-                _answer(each["attempts"][-1]) if each["attempts"] else "",
+                answer_to(each["attempts"][-1]) if each["attempts"] else "",
                 each.get("next_attempt_at"),
                 each.get("reason"),
             )
             for each in deliveries
         ],
     )
+
+
+def show_redelivery(told: Mapping[str, Any]) -> None:
+    """What is tried anew, and what is not, with the reason."""
+    rows = [(each["delivery_id"], each["client_id"], "redelivered", None) for each in told["deliveries"]]
+    rows += [(each["delivery_id"], None, "not redelivered", each["reason"]) for each in told["not_redelivered"]]
+    show_table(("DELIVERY_ID", "CLIENT_ID", "WHAT", "REASON"), rows)
 
 
 def _rows(receipt: Mapping[str, Any]) -> Iterator[Row]:
@@ -61,10 +68,14 @@ def _rows(receipt: Mapping[str, Any]) -> Iterator[Row]:
 
 def _delivery(delivery: Mapping[str, Any]) -> Iterator[Row]:
     who, attempts = delivery["client_id"], delivery["attempts"]
+    # What came of the last attempt is not the state of what has been redelivered since.
+    tried_since = not attempts or attempts[-1]["at"] >= max(delivery.get("redelivered_at", []), default="")
+    for moment in delivery.get("redelivered_at", []):
+        yield moment, who, "redelivered", "", ""
     for number, attempt in enumerate(attempts, 1):
-        last = number == len(attempts)
+        last = number == len(attempts) and tried_since
         what = f"attempt {number}" + (f": {delivery['state']}" if last else "")
-        yield attempt["at"], who, what, _answer(attempt), str(attempt["duration_ms"])
+        yield attempt["at"], who, what, answer_to(attempt), str(attempt["duration_ms"])
     if not attempts:
         reason = f": {delivery['reason']}" if delivery.get("reason") else ""
         yield "", who, f"{delivery['state']}{reason}", "", ""
@@ -72,5 +83,6 @@ def _delivery(delivery: Mapping[str, Any]) -> Iterator[Row]:
         yield delivery["next_attempt_at"], who, "next attempt", "", ""
 
 
-def _answer(attempt: Mapping[str, Any]) -> str:
+def answer_to(attempt: Mapping[str, Any]) -> str:
+    """What an application answered to a logout token, or why it did not."""
     return str(attempt["status"] if "status" in attempt else attempt.get("error", ""))

@@ -9,7 +9,7 @@ import typer
 from service.cli.bodies import given_only
 from service.cli.completion import complete_connection
 from service.cli.pages import DEFAULT_LIMIT, Cursor, Everything, Limit, list_pages
-from service.cli.receipts import show_dry_run, show_receipt
+from service.cli.receipts import show_dry_run, show_receipt, show_redelivery
 from service.cli.shell import REFUSED, Shell, Yes, fail, group, over_api, say
 from service.cli.shown import plain, show_facts
 from service.cli.subjects import MEMBERS, read_subject
@@ -137,6 +137,15 @@ def create_revocation(
         fail("in force, but not every application could be told", REFUSED)
     if receipt["state"] != "completed":
         fail(f"in force, but not everybody was told within {within:g} s; the service goes on trying", REFUSED)
+
+
+@revocations.command("redeliver")
+@over_api
+def redeliver_revocation(
+    shell: Shell, *, revocation_id: Annotated[str, typer.Argument(metavar="REVOCATION_ID", help="The receipt, rev_…")]
+) -> None:
+    """Try every dead delivery of a revocation anew."""
+    shell.show(shell.api.call("POST", "revocations", revocation_id, "redeliver"), show_redelivery)
 
 
 def _wait(shell: Shell, revocation_id: str, within_s: float) -> dict[str, Any]:

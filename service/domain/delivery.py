@@ -37,12 +37,31 @@ class Delivery:
     attempts: tuple[Attempt, ...] = ()
     """The latest attempts, at most MAX_ATTEMPTS_SHOWN."""
     attempt_count: int = 0
-    """Attempts made, also those no longer shown."""
+    """Attempts made since it was planned or last redelivered, also those no longer shown: what the retry schedule counts."""
+    earlier_attempt_count: int = 0
+    """Attempts made before that."""
     first_attempt_at_ms: int | None = None
+    """The first of `attempt_count`: where the retry schedule's window begins."""
     next_attempt_at_ms: int | None = None
     put_off_count: int = 0
     """Times in a row it was put off because its application was busy with others; not attempts."""
+    dead_at_ms: int | None = None
+    """When it was given up, while it is dead. Set by the record alone, where that is written down."""
+    redelivered_at_ms: tuple[int, ...] = ()
+    """When somebody had it tried anew: the latest times, at most MAX_REDELIVERIES_SHOWN."""
+
+    @property
+    def total_attempt_count(self) -> int:
+        """Every attempt ever made."""
+        return self.earlier_attempt_count + self.attempt_count
+
+    def owed_since_ms(self, accepted_at_ms: int) -> int:
+        """Since when it is to be told without having been asked again: since its revocation, or since the last redelivery."""
+        return self.redelivered_at_ms[-1] if self.redelivered_at_ms else accepted_at_ms
 
 
 MAX_ATTEMPTS_SHOWN: Final = 50
-"""Attempts kept in the receipt: a day's retries are fewer."""
+"""Attempts kept in the receipt, over all redeliveries: about what a day's retries are."""
+
+MAX_REDELIVERIES_SHOWN: Final = 20
+"""Redeliveries kept in the receipt: more than anybody tries by hand."""

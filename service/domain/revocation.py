@@ -101,6 +101,8 @@ class Revocation:
     refresh_tokens_revoked: int
     late: bool = False
     """Completed by a worker after a crash: whoever asked was never answered, and may ask again."""
+    redelivered_at_ms: int | None = None
+    """When deliveries of it were last tried anew, after it had been finished or while it was not."""
 
     @property
     def session_id(self) -> str | None:

@@ -179,7 +179,7 @@ class Covered:
                         revocation_id,
                         session_id or "",
                         json.dumps([[each.client_id, each.sub, each.sid or ""] for each in group]),
-                        _cut(partly, prompt=prompt),
+                        partial_cut(partly, prompt=prompt),
                         now_ms,
                     ],
                 )
@@ -188,7 +188,7 @@ class Covered:
         )
 
 
-def _cut(scope: SessionsBegunBy | None, *, prompt: bool) -> str:
+def partial_cut(scope: SessionsBegunBy | None, *, prompt: bool) -> str:
     """A partial cut-off as the scripts know it, but for the stamp it reaches through."""
     if scope is None:
         return ""

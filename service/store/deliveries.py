@@ -1,7 +1,7 @@
 """Deliveries as Redis knows them: each in one worker's hands at a time, each attempt written down."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.domain.delivery import OPEN, Delivery
@@ -9,6 +9,7 @@ from service.domain.identifiers import revocation_id_of
 from service.domain.revocation import State
 from service.store import keyspace
 from service.store.codec import from_json, to_json
+from service.store.dead_letters import DeadLetters
 from service.store.record import Record, Script
 
 
@@ -23,8 +24,9 @@ class Settlement:
 class Deliveries:
     """What every revocation owes. `receipt_ms`: how long that is kept."""
 
-    def __init__(self, record: Record, *, receipt_ms: int) -> None:
+    def __init__(self, record: Record, *, receipt_ms: int, dead_letters: DeadLetters) -> None:
         self._record = record
+        self._dead_letters = dead_letters
         self._receipt_ms = receipt_ms
 
     async def of_revocation(self, revocation_id: str) -> tuple[Delivery, ...]:
@@ -46,7 +48,8 @@ class Deliveries:
 
     async def settle(self, settlements: Sequence[Settlement], *, now_ms: int) -> list[State | Literal["lost"]]:
         """Write down what came of attempts and let go, all in one round trip; the state of each one's revocation after
-        it, or `lost` where the lease had run out and another has it."""
+        it, or `lost` where the lease had run out and another has it. Those that have died are dead letters then."""
+        outcomes = [_dated(each.delivery, now_ms) for each in settlements]
         answers: list[State | Literal["lost"]] = await self._record.pipeline(
             [
                 Script(
@@ -55,15 +58,29 @@ class Deliveries:
                     [
                         each.delivery.delivery_id,
                         each.lease_until_ms,
-                        to_json(each.delivery),
+                        to_json(after),
                         "0" if each.delivery.state in OPEN else "1",
                         "1" if each.delivery.state == "dead" else "0",
                         now_ms,
                         now_ms + self._receipt_ms,
                     ],
                 )
-                for each in settlements
+                for each, after in zip(settlements, outcomes, strict=True)
                 for rid in [revocation_id_of(each.delivery.delivery_id)]
             ]
         )
+        await self._dead_letters.add(after for after, answer in zip(outcomes, answers, strict=True) if answer != "lost")
         return answers
+
+    async def relist(self, deliveries: Iterable[Delivery]) -> None:
+        """Enter those of these that are dead with the dead letters: a crash may have come between their record and that."""
+        await self._dead_letters.add(deliveries)
+
+
+def _dated(delivery: Delivery, now_ms: int) -> Delivery:
+    """A delivery that has died, with the moment. Later than its redelivery, whatever this machine's clock says: an entry of a
+    death before that must not be taken for one of this."""
+    if delivery.state != "dead":
+        return delivery
+    redelivered_ms = delivery.redelivered_at_ms[-1] if delivery.redelivered_at_ms else 0
+    return replace(delivery, dead_at_ms=max(now_ms, redelivered_ms + 1))

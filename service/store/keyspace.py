@@ -44,6 +44,10 @@ cluster. No key is ever found by scanning.
 | `logoutd:revocation:{revocation}:leases` | hash | delivery_id → the end of its lease | until finished, then receipt_days |
 | `logoutd:revocations` | zset | all revocation ids by acceptance | pruned to receipt_days by the sweeper |
 | `logoutd:revocations:CONNECTION` | zset | a connection's, likewise pruned | receipt_days from the latest on |
+| `logoutd:dead-letters` | zset | all dead deliveries by when they died | pruned to dead_letter_days by the sweeper |
+| `logoutd:dead-letters-of-client:ID` | zset | an application's, likewise pruned | dead_letter_days from the latest on |
+| `logoutd:dead-letters-of-connection:CONNECTION` | zset | a connection's, likewise pruned | dead_letter_days from the latest on |
+| `logoutd:redelivered` | zset | revocations with redelivered deliveries, by when that was | until finished, and seen to be |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
 | `logoutd:replay:CONNECTION:HASH` | string | what a `jti` came with, as a fingerprint | the token's expiry + skew, or longer |
@@ -69,6 +73,8 @@ REVOCATIONS: Final = f"{PREFIX}:revocations"
 OPEN: Final = f"{PREFIX}:open"
 DUE: Final = f"{PREFIX}:due"
 ERASED: Final = f"{PREFIX}:erased"
+DEAD_LETTERS: Final = f"{PREFIX}:dead-letters"
+REDELIVERED: Final = f"{PREFIX}:redelivered"
 STATISTICS: Final = f"{PREFIX}:statistics"
 WORKERS: Final = f"{PREFIX}:workers"
 AUDIT_TRAIL: Final = f"{PREFIX}:{{audit}}:trail"
@@ -259,6 +265,16 @@ def leases(revocation_id: str) -> str:
 def revocations_of_connection(connection_id: str) -> str:
     """The revocations accepted through one connection."""
     return f"{REVOCATIONS}:{connection_id}"
+
+
+def dead_letters_of_client(client_id: str) -> str:
+    """The dead deliveries of one application."""
+    return f"{DEAD_LETTERS}-of-client:{client_id}"
+
+
+def dead_letters_of_connection(connection_id: str) -> str:
+    """The dead deliveries of revocations through one connection."""
+    return f"{DEAD_LETTERS}-of-connection:{connection_id}"
 
 
 def replay(connection_id: str, hashed: str) -> str:

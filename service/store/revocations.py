@@ -1,7 +1,7 @@
 """Revocations as Redis knows them: recorded before anything acts on them, kept after everything has."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter
@@ -123,6 +123,12 @@ class Revocations:
         facts = await self._record.run("HGETALL", keyspace.revocation(revocation_id))
         return _revocation(revocation_id, facts) if facts else None
 
+    async def get_many(self, revocation_ids: Iterable[str]) -> dict[str, Revocation]:
+        """Those of these revocations that there are."""
+        wanted = sorted(set(revocation_ids))
+        found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in wanted])
+        return {rid: _revocation(rid, facts) for rid, facts in zip(wanted, found, strict=True) if facts}
+
     async def page(
         self, *, connection_id: str | None, user_id: str | None, state: str | None, after: Mark | None, limit: int
     ) -> tuple[tuple[Revocation, ...], Mark | None]:
@@ -165,6 +171,7 @@ def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
         accepted_at_ms=int(facts["accepted_at_ms"]),
         revoked_at_ms=moment("revoked_at_ms"),
         completed_at_ms=moment("completed_at_ms"),
+        redelivered_at_ms=moment("redelivered_at_ms"),
         late=facts.get("late") == "1",
         sessions_ended=int(facts.get("sessions_ended", 0)),
         refresh_tokens_revoked=int(facts.get("refresh_tokens_revoked", 0)),

@@ -148,6 +148,10 @@ class Delivery(Answer):
     sid: str = absent("The session it is told of, where it is not told of them all.")
     reason: str = absent("Why it is skipped or dead, as a code such as `no_logout_uri`.")
     next_attempt_at: Moment = absent("When it will be tried again.")
+    redelivered_at: list[Moment] = absent(
+        f"When it was tried anew: the latest times, at most {deliveries.MAX_REDELIVERIES_SHOWN}. Attempts before each of them "
+        "are history; the count of attempts and the time they are made for began afresh."
+    )
 
 
 class ReceiptHead(Answer):
@@ -167,6 +171,7 @@ class ReceiptHead(Answer):
     accepted_at: Moment
     revoked_at: Moment | None = Field(description="From when nothing it covers is honoured.")
     completed_at: Moment | None
+    redelivered_at: Moment = absent("When what was dead of it, or some of that, was last tried anew.")
     sessions_ended: int = Field(ge=0)
     refresh_tokens_revoked: int = Field(ge=0)
 

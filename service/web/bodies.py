@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -28,6 +29,13 @@ MAX_NUMBER_CHARACTERS: Final = 32
 
 MAX_NAMED: Final = 5
 """Most problems one answer names."""
+
+_MOMENT: Final = re.compile(
+    r"(?P<minute>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:)(?P<second>[0-9]{2})"
+    r"(?P<rest>(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2}))",
+    re.ASCII,
+)
+"""RFC 3339 section 5.6, with a zone as it must be."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -65,6 +73,11 @@ async def read_body(request: Request, model: type[M]) -> M:
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise InvalidRequest(describe(error, never_changes=unchanging)) from None
+
+
+async def read_optional_body(request: Request, model: type[M]) -> M:
+    """The body as a `model`, where there is one; without one, the `model` with nothing in it. Raises InvalidRequest."""
+    return await read_body(request, model) if await request.body() else model()
 
 
 def describe(error: ValidationError, *, never_changes: frozenset[str] = frozenset()) -> str:
@@ -117,6 +130,21 @@ async def read_form(request: Request, *, only: Collection[str] | None = None) ->
 def moment(ms: int) -> str:
     """A time as answers write it: RFC 3339, UTC, milliseconds."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_moment(text: str, name: str) -> int:
+    """An RFC 3339 time of a member or parameter called `name`, in milliseconds since the epoch. Raises InvalidRequest."""
+    refused = InvalidRequest(f"`{name}` must be an RFC 3339 time, such as 2026-01-31T09:00:00Z")
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        raise refused
+    # Python knows no leap second; the second before it is near enough.
+    second = "59" if found["second"] == "60" else found["second"]
+    try:
+        at = datetime.fromisoformat(f"{found['minute']}{second}{found['rest']}".upper())
+    except ValueError:
+        raise refused from None
+    return int(at.timestamp() * 1000)
 
 
 def moment_or_none(ms: int | None) -> str | None:

@@ -64,7 +64,9 @@ def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] |
         "sessions_ended": revocation.sessions_ended,
         "refresh_tokens_revoked": revocation.refresh_tokens_revoked,
     }
-    return told if deliveries is None else {**told, "deliveries": [_delivery(each) for each in deliveries]}
+    if revocation.redelivered_at_ms is not None:
+        told["redelivered_at"] = moment(revocation.redelivered_at_ms)
+    return told if deliveries is None else {**told, "deliveries": [describe_delivery(each) for each in deliveries]}
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
@@ -86,12 +88,13 @@ def _scope(scope: Scope) -> dict[str, Any]:
             return {"kind": kind, "session_id": session_id, "family_id": family_id}
 
 
-def _delivery(delivery: Delivery) -> dict[str, Any]:
+def describe_delivery(delivery: Delivery) -> dict[str, Any]:
+    """What is owed to one application, with its attempts."""
     told: dict[str, Any] = {
         "delivery_id": delivery.delivery_id,
         "client_id": delivery.client_id,
         "state": delivery.state,
-        "attempts": [_attempt(each) for each in delivery.attempts],
+        "attempts": [describe_attempt(each) for each in delivery.attempts],
     }
     if delivery.sid is not None:
         told["sid"] = delivery.sid
@@ -99,10 +102,13 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
         told["reason"] = delivery.reason
     if delivery.state in OPEN and delivery.next_attempt_at_ms is not None:
         told["next_attempt_at"] = moment(delivery.next_attempt_at_ms)
+    if delivery.redelivered_at_ms:
+        told["redelivered_at"] = [moment(each) for each in delivery.redelivered_at_ms]
     return told
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def describe_attempt(attempt: Attempt) -> dict[str, Any]:
+    """One logout token that was sent, and what was answered."""
     told: dict[str, Any] = {"at": moment(attempt.at_ms), "duration_ms": attempt.duration_ms}
     if attempt.status is not None:
         told["status"] = attempt.status

@@ -18,6 +18,7 @@ CREDENTIALS: Final[Mapping[Access, str | None]] = {
 
 PLACES: Final[Mapping[str, str]] = {
     "client_id": "notes",
+    "delivery_id": "$DELIVERY",
     "connection_id": "$CONNECTION_ID",
     "connection_name": "acme-okta",
     "refresh_token_id": "$REFRESH_TOKEN_ID",
@@ -33,7 +34,8 @@ def curl(operation: Operation) -> str:
     path = operation.path
     for name, value in PLACES.items():
         path = path.replace(f"{{{name}}}", value)
-    lines = [f'curl -s {_method(operation)}"$LOGOUTD{path}"']
+    asked = f"?{operation.query_example}" if operation.query_example else ""
+    lines = [f'curl -s {_method(operation)}"$LOGOUTD{path}{asked}"']
     if credential := CREDENTIALS[operation.access]:
         lines.append(f'-H "Authorization: {credential}"')
     lines += [f'-H "{each}: ${each.upper().replace("-", "_")}"' for each in operation.required_headers]

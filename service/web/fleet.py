@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from service.errors import Unavailable
 from service.jobs import Queue
 from service.store.blast_radius import BlastRadius
+from service.store.dead_letters import DeadLetters
 from service.store.heartbeats import Heartbeats
 from service.store.schedule import Backlog, Schedule
 from service.store.statistics import TOLD_BUCKETS_S, Statistics, Totals
@@ -18,10 +19,11 @@ from service.store.statistics import TOLD_BUCKETS_S, Statistics, Totals
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FleetCollector(Collector):
-    """What the record said at one moment; `totals` and `backlog` are None when it could not be reached."""
+    """What the record said at one moment; `totals`, `backlog` and `dead_letters` are None when it could not be reached."""
 
     totals: Totals | None
     backlog: Backlog | None
+    dead_letters: int | None
     workers: int
     held_connections: int
     oldest_job_s: float
@@ -30,12 +32,13 @@ class FleetCollector(Collector):
     @classmethod
     async def read(
         cls,
+        *,
         statistics: Statistics,
         schedule: Schedule,
         heartbeats: Heartbeats,
         blast_radius: BlastRadius,
+        dead_letters: DeadLetters,
         queue: Queue,
-        *,
         now_ms: int,
     ) -> "FleetCollector":
         """Ask the record. A scrape during an outage still has this process's numbers, and `logoutd_record_up` 0."""
@@ -43,13 +46,22 @@ class FleetCollector(Collector):
             return cls(
                 totals=await statistics.totals(),
                 backlog=await schedule.backlog(),
+                dead_letters=await dead_letters.count(now_ms=now_ms),
                 workers=len(await heartbeats.alive(now_ms=now_ms)),
                 held_connections=await blast_radius.count_held(),
                 oldest_job_s=await queue.oldest_age_s(),
                 now_ms=now_ms,
             )
         except Unavailable:
-            return cls(totals=None, backlog=None, workers=0, held_connections=0, oldest_job_s=0.0, now_ms=now_ms)
+            return cls(
+                totals=None,
+                backlog=None,
+                dead_letters=None,
+                workers=0,
+                held_connections=0,
+                oldest_job_s=0.0,
+                now_ms=now_ms,
+            )
 
     def exposition(self) -> bytes:
         """In Prometheus's text format."""
@@ -72,6 +84,12 @@ class FleetCollector(Collector):
             yield from self._counted(self.totals)
         if self.backlog is not None:
             yield from self._undone(self.backlog)
+        if self.dead_letters is not None:
+            yield GaugeMetricFamily(
+                "logoutd_dead_letters",
+                "Deliveries that were given up and not redelivered, while they are listed.",
+                value=self.dead_letters,
+            )
 
     def _counted(self, totals: Totals) -> Iterable[Metric]:
         deliveries = CounterMetricFamily(

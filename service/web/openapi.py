@@ -21,6 +21,7 @@ TAGS: Final[Mapping[str, str]] = {
     "People": "Who somebody is here, and everything they hold.",
     "Revocations": "Sign people out, and see who was told.",
     "Audit": "What happened, who did it, from where. Entries are only ever added, sealed, and dropped by age.",
+    "Deliveries": "What applications were not told and nobody tries any more, and how to have it tried anew.",
     "Doors": "What identity providers call. Each connection has its own URLs; its answer tells them.",
     "Published": "What anyone may read.",
 }
@@ -148,7 +149,7 @@ def _describe(operation: Operation, references: _References) -> dict[str, Any]:
     }
     content = _content(operation, references)
     if content:
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": not operation.body_optional, "content": content}
     return described
 
 
@@ -157,7 +158,13 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
         *({"name": each, "in": "path", "required": True, "schema": _schema(operation, each)} for each in in_path),
         *(
-            {"name": name, "in": "query", "description": text, "schema": _schema(operation, name)}
+            {
+                "name": name,
+                "in": "query",
+                "required": name in operation.required_query,
+                "description": text,
+                "schema": _schema(operation, name),
+            }
             for name, text in operation.query.items()
         ),
         *(

@@ -42,6 +42,8 @@ class Operation:
     tag: str
     access: Access
     body: type[BaseModel] | None = None
+    body_optional: bool = False
+    """Whether it may come without its body."""
     body_schema: Mapping[str, Any] | None = None
     """A JSON schema, for bodies that are no pydantic model."""
     form: tuple[str, ...] = ()
@@ -49,6 +51,10 @@ class Operation:
     max_body_bytes: int | None = None
     """Largest body, in bytes, where more than everywhere else is taken."""
     query: Mapping[str, str] = field(default_factory=dict)
+    required_query: frozenset[str] = frozenset()
+    """Those of `query` it does not come without."""
+    query_example: str = ""
+    """A query for the reference page, where it does not come without one."""
     example: Mapping[str, Any] | Sequence[Any] | None = None
     """A body, or a form's parameters, for the reference page: its variables come from the examples before it."""
     required_headers: Mapping[str, str] = field(default_factory=dict)

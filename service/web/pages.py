@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from service.errors import InvalidRequest
 from service.store.pages import Mark
+from service.web.bodies import parse_moment
 from service.web.state import Request
 
 DEFAULT_LIMIT: Final = 50
@@ -33,7 +34,7 @@ def read_page(request: Request, *, known: frozenset[str] = frozenset()) -> tuple
     if not limit.isascii() or not limit.isdigit() or len(limit) > 4 or not 1 <= int(limit) <= MAX_LIMIT:
         raise InvalidRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}")
     cursor = request.query_params.get("cursor")
-    return int(limit), None if cursor is None else _read_cursor(cursor)
+    return int(limit), None if cursor is None else read_cursor(cursor)
 
 
 def read_flag(request: Request, name: str) -> bool | None:
@@ -47,6 +48,13 @@ def read_flag(request: Request, name: str) -> bool | None:
             raise InvalidRequest(f"`{name}` must be `true` or `false`, once")
 
 
+def read_moment(request: Request, name: str) -> int | None:
+    """A parameter that is an RFC 3339 time, in milliseconds since the epoch; None when it is absent. Raises InvalidRequest."""
+    given = request.query_params.get(name)
+    # A plus sign that is not percent-encoded arrives as a space, and stands in no such time otherwise.
+    return None if given is None else parse_moment(given.replace(" ", "+"), name)
+
+
 def refuse_unknown(request: Request, known: frozenset[str], *, of: str) -> None:
     """Raise InvalidRequest when the query has a parameter that is not known: one that is misspelt must not be ignored."""
     foreign = sorted(set(request.query_params) - known)
@@ -56,14 +64,18 @@ def refuse_unknown(request: Request, known: frozenset[str], *, of: str) -> None:
 
 def page(items: Sequence[Any], *, following: Mark | None) -> dict[str, Any]:
     """A page as answered."""
-    return {"items": list(items), "next_cursor": None if following is None else _cursor(following)}
+    return {"items": list(items), "next_cursor": write_cursor(following)}
 
 
-def _cursor(mark: Mark) -> str:
+def write_cursor(mark: Mark | None) -> str | None:
+    """The cursor for what comes after an entry; None after the last."""
+    if mark is None:
+        return None
     return base64.urlsafe_b64encode(f"{mark.score}:{mark.member}".encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> Mark:
+def read_cursor(cursor: str) -> Mark:
+    """The entry a cursor stands for. Raises InvalidRequest."""
     try:
         padded = cursor[: MAX_CURSOR + 1] + "=" * (-len(cursor) % 4)
         text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")

@@ -139,11 +139,12 @@ async def read_metrics(request: Request) -> Response:
     """This process's numbers and the fleet's, for Prometheus."""
     resources = resources_of(request)
     fleet = await FleetCollector.read(
-        resources.statistics,
-        resources.schedule,
-        resources.heartbeats,
-        resources.blast_radius,
-        resources.queue,
+        statistics=resources.statistics,
+        schedule=resources.schedule,
+        heartbeats=resources.heartbeats,
+        blast_radius=resources.blast_radius,
+        dead_letters=resources.dead_letters,
+        queue=resources.queue,
         now_ms=resources.fleet_clock.now_ms(),
     )
     body = generate_latest(resources.numbers.registry) + fleet.exposition()

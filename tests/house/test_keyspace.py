@@ -82,15 +82,20 @@ def test_no_script_scans_and_none_names_a_key_that_is_not_of_the_tag_it_was_give
 async def story(api: Api, idp: IdentityProvider) -> None:
     """Sign-ins, tokens, revocations of every kind: told, refused by the application, and not worked off yet."""
     worker = WorkerProcess(api.resources)
-    async with stranger(answer(200)) as polite, stranger(answer(503)) as down:
+    async with (
+        stranger(answer(200)) as polite,
+        stranger(answer(503)) as down,
+        stranger(answer(400)) as broken,
+    ):
         await api.client("shop", backchannel_logout_uri=polite.url(), id_token_signed_response_alg="ES256")
         await api.client("wiki", backchannel_logout_uri=down.url(), backchannel_logout_session_required=True)
         await api.client("board", backchannel_logout_uri=None)
-        connection = await api.connection(idp, "shop", "wiki", "board")
+        await api.client("cms", backchannel_logout_uri=broken.url(), id_token_signed_response_alg="ES256")
+        connection = await api.connection(idp, "shop", "wiki", "board", "cms")
         email = {"format": "email", "email": "ada@example.com"}
         for revoke in ("door", "operator", "session", "person", "logout", "nothing"):
             session = await api.sign_in(
-                idp, "shop", "board", identifiers=[email], auth_time=api.clock.now_s, upstream_sid="up-1"
+                idp, "shop", "board", "cms", identifiers=[email], auth_time=api.clock.now_s, upstream_sid="up-1"
             )
             path = f"/api/v2/sessions/{session['session_id']}"
             await api.post(f"{path}/clients", {"client_id": "wiki", "sid": "wikis-own"})
@@ -117,6 +122,9 @@ async def story(api: Api, idp: IdentityProvider) -> None:
             await worker.sweeper.sweep()
             await worker.sweeper.tidy()
             await api.resources.seals.keep()
+            await worker.redelivered.tidy()
+        (letter, *_), _ = await api.resources.dead_letters.page(after=None, limit=10, now_ms=api.clock.now_ms())
+        assert (await api.post(f"/api/v2/deliveries/{letter.delivery.delivery_id}/redeliver")).status_code in {202, 409}
         token = idp.logout_token(sid="up-2", now_s=api.clock.now_s)
         await api.resources.kept_tokens.keep(connection["id"], token, now_ms=api.clock.now_ms(), look_at_ms=0)
         await api.backchannel_logout(idp.logout_token(sid="up-1", now_s=api.clock.now_s))

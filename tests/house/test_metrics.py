@@ -100,6 +100,7 @@ async def test_every_metric_moves_in_a_story_and_no_label_holds_a_secret_or_a_na
     assert value(found, "logoutd_audit_failures_total") == 0
     assert value(found, "logoutd_deliveries_total", outcome="delivered") == 1
     assert value(found, "logoutd_deliveries_total", outcome="dead") == 1
+    assert value(found, "logoutd_dead_letters") == 1
     assert value(found, "logoutd_delivery_attempts_total", result="2xx") == 1
     assert value(found, "logoutd_delivery_attempts_total", result="4xx") == 1
     assert value(found, "logoutd_told_seconds_count") == 1
@@ -132,6 +133,7 @@ async def test_while_redis_is_away_the_process_still_tells_its_own(tmp_path: Pat
     own = {name for name, (_, of) in DOCUMENTED.items() if of == "process"}
     assert own <= set(found)
     assert found["logoutd_record_up"].samples[0].value == 0
+    assert "logoutd_dead_letters" not in found
     assert "logoutd_open_revocations" not in found, "what is not known is not called zero"
 
 

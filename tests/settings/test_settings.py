@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.retry_schedule import RetrySchedule
 from service.setting_values import MIN_ADMIN_TOKEN_LENGTH
 from service.settings import SECRETS, Settings, SettingsError, load_settings
 
@@ -71,6 +72,10 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
         "RECEIPT_DAYS": "9",
         "AUDIT_DAYS": "10",
         "AUDIT_KEY": AUDIT_KEY,
+        "DEAD_LETTER_DAYS": "7",
+        "RETRY_FIRST_STEP_SECONDS": "2",
+        "RETRY_LONGEST_STEP_SECONDS": "60",
+        "RETRY_WINDOW_HOURS": "0.5",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
     for name, value in given.items():
@@ -100,6 +105,36 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.max_concurrent_deliveries == 7
     assert (settings.participation_days, settings.receipt_days, settings.audit_days) == (8, 9, 10)
     assert settings.audit_key.get_secret_value() == AUDIT_KEY
+    assert (settings.participation_days, settings.receipt_days, settings.dead_letters_kept_days) == (8, 9, 7)
+    assert settings.retry_schedule == RetrySchedule(first_step_s=2, longest_step_s=60, window_s=1800)
+
+
+def test_dead_letters_are_listed_as_long_as_there_are_receipts_unless_set() -> None:
+    assert load_settings().dead_letters_kept_days == load_settings().receipt_days
+    assert load_settings(receipt_days=7).dead_letters_kept_days == 7
+    assert load_settings(receipt_days=7, dead_letter_days=7).dead_letters_kept_days == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"RECEIPT_DAYS": "7", "DEAD_LETTER_DAYS": "8"}, ("DEAD_LETTER_DAYS", "RECEIPT_DAYS")),
+        ({"DEAD_LETTER_DAYS": "91"}, ("DEAD_LETTER_DAYS", "RECEIPT_DAYS")),
+        (
+            {"RETRY_FIRST_STEP_SECONDS": "61", "RETRY_LONGEST_STEP_SECONDS": "60"},
+            ("RETRY_LONGEST_STEP_SECONDS", "RETRY_FIRST_STEP_SECONDS"),
+        ),
+        ({"RETRY_WINDOW_HOURS": "0.5"}, ("RETRY_WINDOW_HOURS", "RETRY_LONGEST_STEP_SECONDS")),
+    ],
+)
+def test_settings_that_do_not_go_together_are_an_error_that_names_both(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], wrong: tuple[str, str]
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"LOGOUTD_{name}", value)
+    told = refused()
+    assert told.startswith(f"LOGOUTD_{wrong[0]}: ")
+    assert f"LOGOUTD_{wrong[1]}" in told
 
 
 def test_the_issuer_is_the_public_url_to_the_letter_unless_set() -> None:
@@ -216,6 +251,14 @@ def test_a_secrets_file_that_is_no_text_is_an_error_without_its_content(
         ("REFRESH_TOKEN_GRACE_SECONDS", "-1"),
         ("REFRESH_TOKEN_GRACE_SECONDS", "61"),
         ("RECEIPT_DAYS", "99999"),
+        ("DEAD_LETTER_DAYS", "0"),
+        ("RETRY_FIRST_STEP_SECONDS", "0.05"),
+        ("RETRY_FIRST_STEP_SECONDS", "3601"),
+        ("RETRY_LONGEST_STEP_SECONDS", "86401"),
+        ("RETRY_LONGEST_STEP_SECONDS", "inf"),
+        ("RETRY_WINDOW_HOURS", "0"),
+        ("RETRY_WINDOW_HOURS", "721"),
+        ("RETRY_WINDOW_HOURS", "nan"),
     ],
 )
 def test_a_value_out_of_bounds_is_an_error_that_names_the_variable_and_not_the_value(

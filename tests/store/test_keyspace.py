@@ -47,6 +47,13 @@ async def fill(house: House) -> None:
     await resources.upstream.register(
         CONNECTION, iss=UPSTREAM, sub="ada", sid="sid-1", user_id=user_id("ada"), keep_until_ms=now_ms + HOUR_S * 1000
     )
+    async with stranger(answer(400)) as app:
+        await house.application("mail", app.url())
+        await house.sign_in("ben", "mail")
+        dead = await house.work_off(await house.revoke("ben"))
+        await house.sign_in("ben", "mail")
+        await house.work_off(await house.revoke("ben"))
+        await resources.redeliverer.of_revocation(dead.revocation_id)
     await resources.upstream.mark_logged_out(CONNECTION, iss=UPSTREAM, sub="ada", sid="sid-1", at_ms=now_ms)
     await resources.kept_tokens.keep(CONNECTION, "token", now_ms=now_ms, look_at_ms=now_ms + DAY_S * 1000)
     await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])

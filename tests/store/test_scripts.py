@@ -35,6 +35,7 @@ RETURNS = {
     "claim_due": [list],
     "cut_off": [0, 1],
     "cut_off_begun_by": [0, 1],
+    "drop_up_to": [int],
     "end_session": [0, 1],
     "end_token_family": [0, 1],
     "erase_person": ["erased", "changed"],
@@ -55,6 +56,7 @@ RETURNS = {
     "read_session": [list],
     "read_token": [list],
     "record_revocation": [list],
+    "redeliver": ["redelivered", "changed", "missing"],
     "rotate_refresh_token": [list],
     "seal_trail": [0, 1],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
@@ -62,6 +64,7 @@ RETURNS = {
     "replace_record": ["replaced", "changed", "missing"],
     "snapshot_sessions": [str],
     "snapshot_targets": [str],
+    "survey_participation": [str],
     "survey_sessions": [str],
 }
 """What each script answers: a value, or any of a kind."""
@@ -107,6 +110,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Script], None] |
 async def live_through_it(house: House) -> None:
     """A story in which every script has its part: sign-ins, a deletion, a revocation, and an application told of it."""
     resources, ada = house.resources, user_id("ada")
+    await house.application("mail", "https://mail.example.com/logout")
     await resources.applications.replace(await house.application("crm"))
     first, second = await house.sign_in("ada", "crm"), await house.sign_in("ada", "crm")
     until_ms = house.clock.now_ms() + 1000 * DAY_S
@@ -137,14 +141,19 @@ async def live_through_it(house: House) -> None:
     found = await resources.covered.snapshot([ada], rid, now_ms=now_ms, scope=Everything())
     delivery_id = delivery_id_for(rid, "usr_ada", "crm", "crm|ada", None)
     owed = Delivery(delivery_id=delivery_id, user_id=ada, client_id="crm", sub="crm|ada", sid=None)
+    missed = replace(owed, delivery_id=delivery_id_for(rid, "usr_ada", "mail", "mail|ada", None), client_id="mail")
     await resources.revocations.plan(
-        revocation, [owed], sessions_ended=1, refresh_tokens_revoked=1, now_ms=now_ms, lease_until_ms=now_ms
+        revocation, [owed, missed], sessions_ended=1, refresh_tokens_revoked=1, now_ms=now_ms, lease_until_ms=now_ms
     )
     await resources.covered.forget(ada, rid, found[ada].sessions, ended_at_ms=now_ms)
     lease_until_ms = now_ms + 20_000
     await resources.deliveries.claim(rid, now_ms=now_ms, lease_until_ms=lease_until_ms)
-    settlement = Settlement(delivery=replace(owed, state="delivered"), lease_until_ms=lease_until_ms)
-    await resources.deliveries.settle([settlement], now_ms=now_ms)
+    settlements = [
+        Settlement(delivery=replace(owed, state="delivered"), lease_until_ms=lease_until_ms),
+        Settlement(delivery=replace(missed, state="dead", reason="gave_up"), lease_until_ms=lease_until_ms),
+    ]
+    await resources.deliveries.settle(settlements, now_ms=now_ms)
+    assert (await resources.redeliverer.of_revocation(rid)).redelivered == 1
     told = Told(user_id=ada, revocation_id=rid, client_id="crm", sub="crm|ada", sid=None, session_id=None)
     await resources.covered.forget_participation([told], now_ms=now_ms)
     radius = BlastRadius(resources.record, people=1, window_ms=60_000)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from service.errors import InvalidGrant, NotFound, Unavailable
 from service.store.covered import EndedSession, Told
 from service.store.deliveries import Settlement
 from service.store.kept_tokens import KeptToken
+from service.store.redeliveries import Change, Stored
 from service.store.replay import LogoutToken
 from tests.support.house import CONNECTION, ISSUER, UPSTREAM, House, open_house, user_id
 from tests.support.redis_server import start_redis
@@ -37,6 +39,8 @@ STORES = (
     "replays",
     "revocations",
     "deliveries",
+    "dead_letters",
+    "redeliveries",
     "dry_runs",
     "schedule",
     "statistics",
@@ -44,6 +48,8 @@ STORES = (
 )
 
 DELIVERY = Delivery(delivery_id="dlv_1_2", user_id=ADA, client_id="crm", sub="ada", sid=None)
+
+DEAD = replace(DELIVERY, state="dead", dead_at_ms=1)
 
 TOKEN = RefreshToken(
     refresh_token_id="rt_1",
@@ -150,6 +156,8 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "covered.let_go": lambda: r.covered.let_go([ADA], rid),
         "revocations.record": lambda: r.revocations.record(revocation, now_ms=now_ms, look_at_ms=now_ms),
         "revocations.mark_revoked": lambda: r.revocations.mark_revoked(rid, at_ms=now_ms),
+        "redeliveries.held": lambda: _held(house, rid),
+        "redeliveries.write": lambda: _redeliver(house, rid),
         "revocations.plan": lambda: _plan(house, rid),
         "revocations.close": lambda: r.revocations.close(rid),
         "revocations.get": lambda: r.revocations.get(rid),
@@ -157,11 +165,22 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
             connection_id=None, user_id=None, state=None, after=None, limit=1
         ),
         "revocations.forget_old": lambda: r.revocations.forget_old(now_ms=now_ms),
+        "revocations.get_many": lambda: r.revocations.get_many([rid]),
         "deliveries.of_revocation": lambda: r.deliveries.of_revocation(rid),
         "deliveries.claim": lambda: r.deliveries.claim(rid, now_ms=now_ms, lease_until_ms=now_ms + 1000),
         "deliveries.settle": lambda: r.deliveries.settle(
             [Settlement(delivery=DELIVERY, lease_until_ms=now_ms)], now_ms=now_ms
         ),
+        "deliveries.relist": lambda: r.deliveries.relist([DEAD]),
+        "dead_letters.add": lambda: r.dead_letters.add([DEAD]),
+        "dead_letters.drop": lambda: r.dead_letters.drop([(DEAD, now_ms)]),
+        "dead_letters.page": lambda: r.dead_letters.page(after=None, limit=1, now_ms=now_ms),
+        "dead_letters.count": lambda: r.dead_letters.count(now_ms=now_ms),
+        "dead_letters.forget_old": lambda: r.dead_letters.forget_old(now_ms=now_ms),
+        "redeliveries.read": lambda: r.redeliveries.read([DEAD.delivery_id]),
+        "redeliveries.unsettled": lambda: r.redeliveries.unsettled(before_ms=now_ms, offset=0, limit=1),
+        "redeliveries.settled": lambda: r.redeliveries.settled(rid, before_ms=now_ms),
+        "redeliveries.reopen": lambda: r.redeliveries.reopen(rid, ["a"], now_ms=now_ms),
         "dry_runs.look_ahead": lambda: r.dry_runs.look_ahead([ADA], now_ms=now_ms),
         "schedule.look_at": lambda: r.schedule.look_at(["a"], at_ms=now_ms),
         "schedule.look_at_if_absent": lambda: r.schedule.look_at_if_absent(["a"], at_ms=now_ms),
@@ -183,6 +202,16 @@ async def _plan(house: House, rid: str) -> bool:
     return await house.resources.revocations.plan(
         await house.receipt(rid), [], sessions_ended=0, refresh_tokens_revoked=0, now_ms=0, lease_until_ms=0
     )
+
+
+async def _held(house: House, rid: str) -> object:
+    asked = [(await house.receipt(rid), ADA, ["crm"])]
+    return await house.resources.redeliveries.held(asked, now_ms=house.clock.now_ms())
+
+
+async def _redeliver(house: House, rid: str) -> object:
+    change = Change(before=Stored(delivery=DEAD, text="{}"), after=(DELIVERY,))
+    return await house.resources.redeliveries.write([(await house.receipt(rid), change)], now_ms=house.clock.now_ms())
 
 
 async def test_every_call_of_every_store_fails_while_redis_is_away_and_works_when_it_is_back(

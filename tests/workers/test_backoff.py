@@ -1,7 +1,8 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.backoff import FIRST_STEP_S, LEAST_SHARE, LONGEST_STEP_S, WINDOW_S, next_attempt_ms
+from service.domain.retry_schedule import FIRST_STEP_S, LEAST_SHARE, LONGEST_STEP_S, WINDOW_S, RetrySchedule
+from workers.backoff import next_attempt_ms
 
 NOW_MS = 1_760_000_000_000
 
@@ -119,3 +120,56 @@ def test_a_clock_set_back_does_not_end_a_delivery() -> None:
         )
         == NOW_MS - 60_000 + 3000
     )
+
+
+schedules = st.tuples(
+    st.floats(min_value=0.1, max_value=3600),
+    st.floats(min_value=0.1, max_value=86_400),
+    st.floats(min_value=0.01, max_value=720),
+).map(
+    lambda drawn: RetrySchedule(
+        first_step_s=drawn[0], longest_step_s=max(drawn[0], drawn[1]), window_s=max(drawn[0], drawn[1], drawn[2] * 3600)
+    )
+)
+
+
+def test_a_chosen_schedule_has_its_steps_and_its_end() -> None:
+    chosen = RetrySchedule(first_step_s=5, longest_step_s=30, window_s=120)
+    now_ms, pauses = NOW_MS, []
+    while True:
+        due = next_attempt_ms(
+            attempt_count=len(pauses) + 1,
+            first_attempt_ms=NOW_MS,
+            now_ms=now_ms,
+            retry_after_s=None,
+            random=lambda: 0.9999999,
+            schedule=chosen,
+        )
+        if due is None:
+            break
+        pauses.append((due - now_ms) / 1000)
+        now_ms = due
+    assert pauses == [5, 10, 20, 30, 30]
+    assert chosen.steps_s == (5, 10, 20, 30)
+    assert chosen.fewest_attempts == 1 + len(pauses)
+
+
+def test_the_schedule_as_it_comes_is_shown_in_a_few_steps() -> None:
+    as_it_comes = RetrySchedule()
+    assert as_it_comes.steps_s == (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600)
+    assert as_it_comes.fewest_attempts == 35
+
+
+@settings(max_examples=200)
+@given(schedules)
+def test_what_is_shown_of_a_schedule_is_what_is_done(schedule: RetrySchedule) -> None:
+    shown = schedule.steps_s
+    assert 1 <= len(shown) <= 22
+    assert list(shown) == sorted(shown)
+    assert shown[-1] <= schedule.longest_step_s
+    assert sum(shown) <= schedule.window_s + 1e-6
+    elapsed_s, count = 0.0, 1
+    while count <= 5_000 and elapsed_s + schedule.step_s(count) <= schedule.window_s:
+        elapsed_s, count = elapsed_s + schedule.step_s(count), count + 1
+    # Sums of floats differ in their last digits, and one more or less may fit.
+    assert count > 5_000 or abs(count - schedule.fewest_attempts) <= 1

@@ -14,6 +14,7 @@ from joserfc.jwk import ECKey
 
 from service.domain.delivery import MAX_ATTEMPTS_SHOWN, Attempt, Delivery
 from service.domain.identifiers import delivery_id_for
+from service.domain.retry_schedule import WINDOW_S
 from service.keys.algorithms import verify_with
 from service.keys.ring import KeyRing
 from service.keys.signing_keys import SigningKey, SigningKeys
@@ -35,7 +36,6 @@ from tests.support.strangers import (
 from tests.support.tokens import private_key
 from workers import notify
 from workers import slots as slots_module
-from workers.backoff import WINDOW_S
 from workers.notify import JOB_PATIENCE_S, LEASE_MS, LEASED_AGAIN_MS, PUT_OFF_MS
 from workers.slots import PER_CLIENT, PER_SUSPECT
 

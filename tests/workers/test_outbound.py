@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.retry_schedule import MAX_RETRY_AFTER_S
 from service.outbound import Outbound, open_outbound
 from tests.support.clock import HandClock
 from tests.support.strangers import Behaviour, answer, hang_up, say_and_hold, stranger
-from workers.outbound import MAX_RETRY_AFTER_S, judge, parse_retry_after, post_logout_token
+from workers.outbound import judge, parse_retry_after, post_logout_token
 
 TOKEN = "eyJ.eyJ.sig"
 
