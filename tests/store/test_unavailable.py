@@ -137,10 +137,18 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
             CONNECTION, ISSUER, "jti", message="m", until_ms=now_ms + 60_000
         ),
         "replays.bind_logout": lambda: r.replays.bind_logout(
-            CONNECTION, ISSUER, "jti", token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
+            CONNECTION,
+            ISSUER,
+            "jti",
+            token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000),
+            remembered_until_ms=now_ms + 60_000,
         ),
         "replays.remember_logout_of_nobody": lambda: r.replays.remember_logout_of_nobody(
-            CONNECTION, ISSUER, "jti", token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000)
+            CONNECTION,
+            ISSUER,
+            "jti",
+            token=LogoutToken(message="m", issued_at_ms=now_ms, until_ms=now_ms + 60_000),
+            remembered_until_ms=now_ms + 60_000,
         ),
         "upstream.register": lambda: r.upstream.register(
             CONNECTION, iss=ISSUER, sub="ada", sid="1", user_id=ADA, keep_until_ms=now_ms + 60_000
