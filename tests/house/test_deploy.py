@@ -78,7 +78,7 @@ def test_the_page_lists_every_metric_and_no_other() -> None:
 
 def test_the_okta_page_explains_every_status_and_only_reasons_that_are_given() -> None:
     statuses = re.findall(r"^\| (\d{3}) \|", OKTA, flags=re.MULTILINE)
-    assert statuses == ["204", "400", "401", "403", "404", "413", "415", "422", "503"]
+    assert statuses == ["204", "400", "401", "403", "404", "413", "415", "422", "429", "503"]
     (table,) = re.findall(r"^\| reason \| usually \|\n\|---\|---\|\n(.*?)\n\n", OKTA, flags=re.MULTILINE | re.DOTALL)
     reasons = [reason for row in table.splitlines() for reason in re.findall(r"`([a-z_]+)`", row.split("|")[1])]
     assert len(reasons) > 8

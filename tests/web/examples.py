@@ -44,6 +44,7 @@ async def prepare(api: Api, idp: IdentityProvider) -> Mapping[str, Example]:
         "POST /api/v2/connections": connection_body(idp, name="second"),
         "PATCH /api/v2/connections/{connection_id}": {"display_name": "Okta"},
         "PATCH /api/v2/connections/{connection_id}/clients": [{"client_id": "wiki", "status": True}],
+        "POST /api/v2/connections/{connection_id}/release": {"apply": True},
         "POST /api/v2/clients": {"client_id": "third"},
         "PATCH /api/v2/clients/{client_id}": {"client_name": "The shop"},
         "POST /api/v2/revocations": {

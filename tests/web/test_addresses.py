@@ -71,7 +71,7 @@ async def test_head_answers_as_get_does(api: Api) -> None:
 
 
 async def test_what_does_not_exist_is_404_for_whoever_may_ask(api: Api) -> None:
-    odd = ["nothing", "%00", "%F0%9F%92%A9", "..%5C", "con_x%7D%3Asession%3A1", "x" * 5000, "%ff", "*", "%7Busr%7D"]
+    odd = ["nothing", "%00", "%F0%9F%92%A9", "..%5C", "con_x%7D%3Asession%3A1", "x" * 3000, "%ff", "*", "%7Busr%7D"]
     for each in OPERATIONS:
         if "{" not in each.path or not each.access.startswith("administrator"):
             continue
