@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.accept_logout import Logouts
-from service.domain.audit import Actor, Fact, acts, cause, request_begins
+from service.domain.audit import Actor, Event, Fact, acts, cause, request_begins
 from service.domain.clock import Clock
 from service.errors import CannotBeEnded, Held, KeysUnavailable, NotAuthenticated
 from service.store.audit import Trail
@@ -48,7 +48,9 @@ class Verifier:
         named = {"kept_id": kept_id, "connection_id": token.connection_id}
         connection = await self.connections.get(token.connection_id)
         if connection is None or not connection.enabled:
-            log.warning("logout.dropped", **named, reason="connection_gone" if connection is None else "disabled")
+            why = "connection_gone" if connection is None else "disabled"
+            log.warning("logout.dropped", **named, reason=why)
+            await self._tell(token.connection_id, why)
             await self.kept_tokens.drop(kept_id, token.connection_id)
             return
         now_ms = self.clock.now_ms()
@@ -78,11 +80,10 @@ class Verifier:
         else:
             log.info("logout.verified_late", **named, after_ms=now_ms - token.received_at_ms)
         if refused is not None or not cause().entries:
-            await self.trail.append_bounded(
-                Fact(
-                    event="message.accepted" if refused is None else "message.refused",
-                    connection_id=connection.id,
-                    reason=refused,
-                )
-            )
+            await self._tell(connection.id, refused)
         await self.kept_tokens.drop(kept_id, token.connection_id)
+
+    async def _tell(self, connection_id: str, refused: str | None) -> None:
+        """Tell the audit trail that it ended nothing, and why."""
+        event: Event = "message.accepted" if refused is None else "message.refused"
+        await self.trail.append_bounded(Fact(event=event, connection_id=connection_id, reason=refused))

@@ -17,6 +17,7 @@ from service.store import blast_radius, keyspace
 from service.store.kept_tokens import KEPT_MS
 from service.verify.logout_token import verify_logout_token
 from tests.support.breaks import Moment, redis_away
+from tests.support.contents import trail
 from tests.support.heard import listening
 from tests.support.house import CONNECTION, DAY_S, House
 from tests.support.identity_provider import IdentityProvider
@@ -163,9 +164,29 @@ async def test_a_forged_one_is_dropped_with_a_line_that_says_so_and_not_what_it_
     assert not any(part in str(each) for each in heard.lines for part in forged.split("."))
 
 
+@pytest.mark.parametrize(
+    ("message", "event", "reason", "actor"),
+    [
+        ("ours", "revocation.recorded", None, "connection"),
+        ("of nobody", "message.accepted", None, "connection"),
+        ("forged", "message.refused", "bad_signature", "anyone"),
+    ],
+)
+async def test_what_became_of_it_is_in_the_audit_trail_as_of_any_message(
+    waiting: Waiting, redis_url: str, message: str, event: str, reason: str | None, actor: str
+) -> None:
+    text = waiting.token(sub="nobody") if message == "of nobody" else waiting.token()
+    kept_id = await waiting.keep(text[:-8] + "AAAAAAAA" if message == "forged" else text)
+    waiting.idp.broken.clear()
+    await waiting.work()
+    (entry,) = [each for each in trail(redis_url) if "door" in each]
+    assert (entry["event"], entry.get("reason"), entry["actor"]["type"]) == (event, reason, actor)
+    assert (entry["door"], entry["connection_id"], entry["request_id"]) == ("backchannel_logout", CONNECTION, kept_id)
+
+
 @pytest.mark.parametrize("change", ["deleted", "disabled"])
 async def test_one_of_a_connection_that_is_gone_or_disabled_is_dropped_unverified(
-    waiting: Waiting, change: str
+    waiting: Waiting, redis_url: str, change: str
 ) -> None:
     kept_id = await waiting.keep(waiting.token())
     connections = waiting.house.resources.connections
@@ -181,6 +202,7 @@ async def test_one_of_a_connection_that_is_gone_or_disabled_is_dropped_unverifie
     assert not await waiting.is_kept(kept_id)
     assert await waiting.house.session_honoured(waiting.session)
     assert waiting.idp.fetches.total() == fetched
+    assert [each["event"] for each in trail(redis_url) if "door" in each] == ["message.refused"]
 
 
 async def test_it_is_held_against_the_connection_as_it_is_by_then(waiting: Waiting) -> None:
