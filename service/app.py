@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from service.admin import clients, connection_test, connections, people, revocations
+from service.admin import client_delivery, clients, connection_test, connections, people, revocations
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -60,6 +60,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *connections.OPERATIONS,
     *connection_test.OPERATIONS,
     *clients.OPERATIONS,
+    *client_delivery.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
     *published.OPERATIONS,

@@ -18,6 +18,8 @@ from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.settings import Settings
 from service.store.applications import Applications
+from service.store.backlogs import Backlogs
+from service.store.client_health import ClientHealths
 from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.deliveries import Deliveries
@@ -57,6 +59,8 @@ class Resources:
     queue_redis: ArqRedis
     connections: Connections
     applications: Applications
+    client_healths: ClientHealths
+    backlogs: Backlogs
     people: People
     covered: Covered
     upstream: UpstreamSessions
@@ -130,6 +134,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             queue_redis=queue_redis,
             connections=Connections(record),
             applications=Applications(record),
+            client_healths=ClientHealths(record, suspend_after_ms=settings.suspend_after_days * DAY_MS),
+            backlogs=Backlogs(record),
             people=people,
             covered=Covered(record),
             upstream=upstream,

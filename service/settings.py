@@ -87,6 +87,13 @@ class Settings(BaseSettings):
         le=4096,
         description="Most logout tokens one worker has under way at once. Default: 128.",
     )
+    suspend_after_days: int = Field(
+        default=5,
+        ge=0,
+        le=365,
+        description="How long an application may fail without a single answer before it is suspended, in days; it is asked once "
+        "an hour then, until it answers or is resumed. 0: never. Default: 5.",
+    )
     refresh_token_grace_seconds: int = Field(
         default=0,
         ge=0,

@@ -18,9 +18,12 @@ from service import jobs
 from service.errors import Unavailable
 from service.resources import Resources
 from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
+from service.store.sessions import DAY_MS
 from service.telemetry import get_logger
+from workers.admission import Admission
 from workers.ledger import Ledger
 from workers.notify import Notifier
+from workers.release import Releaser
 from workers.revoke import Revoker
 from workers.slots import Slots
 from workers.sweep import BATCH, Sweeper
@@ -72,26 +75,36 @@ class WorkerProcess:
         self._resources = resources
         self._arq: Worker | None = None
         self._stopping = False
+        receipt_ms = resources.settings.receipt_days * DAY_MS
+        slots = Slots(resources.settings.max_concurrent_deliveries)
         self.notifier = Notifier(
             issuer=resources.settings.token_issuer,
             clock=resources.clock,
             key_ring=resources.key_ring,
             outbound=resources.outbound,
-            applications=resources.applications,
+            client_healths=resources.client_healths,
             deliveries=resources.deliveries,
             schedule=resources.schedule,
             ledger=Ledger(
                 clock=resources.clock,
                 deliveries=resources.deliveries,
+                backlogs=resources.backlogs,
                 schedule=resources.schedule,
                 statistics=resources.statistics,
                 covered=resources.covered,
             ),
-            slots=Slots(resources.settings.max_concurrent_deliveries),
+            slots=slots,
+            admission=Admission(
+                clock=resources.clock,
+                client_healths=resources.client_healths,
+                slots=slots,
+                receipt_ms=receipt_ms,
+            ),
         )
         self.revoker = Revoker(
             clock=resources.clock,
-            applications=resources.applications,
+            client_healths=resources.client_healths,
+            backlogs=resources.backlogs,
             people=resources.people,
             covered=resources.covered,
             revocations=resources.revocations,
@@ -112,6 +125,13 @@ class WorkerProcess:
             queue=resources.queue,
             revocations=resources.revocations,
             schedule=resources.schedule,
+            backlogs=resources.backlogs,
+            releaser=Releaser(
+                clock=resources.clock,
+                client_healths=resources.client_healths,
+                backlogs=resources.backlogs,
+                receipt_ms=receipt_ms,
+            ),
         )
 
     async def run(self, stop: asyncio.Event) -> None:

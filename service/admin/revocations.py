@@ -6,6 +6,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from service.admin.dry_run import DryRun, foretell
+from service.domain.delivery import OPEN
 from service.domain.identifiers import new_revocation_id
 from service.domain.revocation import RevocationRequest
 from service.domain.subject import parse_subject
@@ -88,7 +89,8 @@ async def read_revocation(request: Request) -> Response:
     if revocation is None:
         raise NotFound("there is no such revocation")
     deliveries = await resources.deliveries.of_revocation(revocation_id)
-    return JSONResponse(describe_revocation(revocation, deliveries), headers=NO_STORE)
+    healths = await resources.client_healths.get_many(each.client_id for each in deliveries if each.state in OPEN)
+    return JSONResponse(describe_revocation(revocation, deliveries, healths), headers=NO_STORE)
 
 
 OPERATIONS = (

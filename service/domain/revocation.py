@@ -19,6 +19,9 @@ Initiator = Literal[
 ]
 """Who asked: a door, an operator's hand, or a refresh token that was spent twice."""
 
+Lane = Literal["urgent", "bulk"]
+"""Who is told first. Bulk gives way to urgent everywhere, and always gets on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Everything:
@@ -96,6 +99,7 @@ class Revocation:
     completed_at_ms: int | None
     sessions_ended: int
     refresh_tokens_revoked: int
+    lane: Lane = "urgent"
     late: bool = False
     """Completed by a worker after a crash: whoever asked was never answered, and may ask again."""
 

@@ -3,6 +3,9 @@
 All keys of one person share the hash tag `{user_id}`, all keys of one revocation `{revocation_id}`; a script touches one
 tag only, so the record can live in a cluster. No key is ever found by scanning.
 
+What waits for an application lies beside the due index, so that an entry moves from one to the other in one script: a cluster
+places a key by what is in its braces, and one without braces by its whole name, so `{logoutd:due}` is where `logoutd:due` is.
+
 | key | type | holds | lives |
 |---|---|---|---|
 | `logoutd:person:{user}` | hash | connection, iss, sub, `clock`, and through when what is ended | until deleted |
@@ -40,6 +43,10 @@ tag only, so the record can live in a cluster. No key is ever found by scanning.
 | `logoutd:revocations:CONNECTION` | zset | a connection's, likewise pruned | receipt_days from the latest on |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
+| `logoutd:backlog:{logoutd:due}:ID` | zset | an application's deliveries that wait, urgent ones first | until let go |
+| `logoutd:backlogs:{logoutd:due}` | zset | the client_ids of all backlogs by their length | until empty |
+| `logoutd:client-health:{logoutd:due}:ID` | hash | why an application is not told now, if it is not | until all is well |
+| `logoutd:client-states:{logoutd:due}` | hash | client_id → `paused`, `suspended` or `circuit_open` | until all is well |
 | `logoutd:replay:CONNECTION:HASH` | string | fingerprint of the message a `jti` came with | the token's expiry + skew |
 | `logoutd:kept:ID` | hash | a logout token that could not be verified yet: connection, token, moment, looks | a day |
 | `logoutd:kept-of:CONNECTION` | zset | ids of a connection's kept tokens by arrival | a day from the latest on |
@@ -56,6 +63,8 @@ CLIENTS: Final = f"{PREFIX}:clients"
 REVOCATIONS: Final = f"{PREFIX}:revocations"
 OPEN: Final = f"{PREFIX}:open"
 DUE: Final = f"{PREFIX}:due"
+BACKLOGS: Final = f"{PREFIX}:backlogs:{{{DUE}}}"
+CLIENT_STATES: Final = f"{PREFIX}:client-states:{{{DUE}}}"
 STATISTICS: Final = f"{PREFIX}:statistics"
 WORKERS: Final = f"{PREFIX}:workers"
 
@@ -198,6 +207,16 @@ def connection_name(connection_id: str) -> str:
 def client(client_id: str) -> str:
     """An application."""
     return f"{PREFIX}:client:{client_id}"
+
+
+def backlog(client_id: str) -> str:
+    """Its deliveries that wait."""
+    return f"{PREFIX}:backlog:{{{DUE}}}:{client_id}"
+
+
+def client_health(client_id: str) -> str:
+    """Whether it can be told now."""
+    return f"{PREFIX}:client-health:{{{DUE}}}:{client_id}"
 
 
 def revocation(revocation_id: str) -> str:

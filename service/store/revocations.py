@@ -158,6 +158,7 @@ def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
         accepted_at_ms=int(facts["accepted_at_ms"]),
         revoked_at_ms=moment("revoked_at_ms"),
         completed_at_ms=moment("completed_at_ms"),
+        lane="bulk" if facts.get("lane") == "bulk" else "urgent",
         late=facts.get("late") == "1",
         sessions_ended=int(facts.get("sessions_ended", 0)),
         refresh_tokens_revoked=int(facts.get("refresh_tokens_revoked", 0)),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.domain.client_health import ClientHealth
 from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Everything, OneSession, Revocation, Scope, SessionsBegunBy, TokenFamily
 from service.domain.session import Participant, Session
@@ -47,8 +48,13 @@ def describe_person(person: Person) -> dict[str, Any]:
     }
 
 
-def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] | None = None) -> dict[str, Any]:
-    """A receipt; in lists its head alone, without deliveries."""
+def describe_revocation(
+    revocation: Revocation,
+    deliveries: Sequence[Delivery] | None = None,
+    healths: Mapping[str, ClientHealth] | None = None,
+) -> dict[str, Any]:
+    """A receipt; in lists its head alone, without deliveries. `healths`: of the applications that are still owed something."""
+    healths = healths or {}
     told: dict[str, Any] = {
         "revocation_id": revocation.revocation_id,
         "connection_id": revocation.connection_id,
@@ -64,7 +70,11 @@ def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] |
         "sessions_ended": revocation.sessions_ended,
         "refresh_tokens_revoked": revocation.refresh_tokens_revoked,
     }
-    return told if deliveries is None else {**told, "deliveries": [_delivery(each) for each in deliveries]}
+    return (
+        told
+        if deliveries is None
+        else {**told, "deliveries": [_delivery(each, healths.get(each.client_id)) for each in deliveries]}
+    )
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
@@ -86,7 +96,10 @@ def _scope(scope: Scope) -> dict[str, Any]:
             return {"kind": kind, "session_id": session_id, "family_id": family_id}
 
 
-def _delivery(delivery: Delivery) -> dict[str, Any]:
+def _delivery(delivery: Delivery, health: ClientHealth | None) -> dict[str, Any]:
+    reason = delivery.reason
+    if health is not None and delivery.state in OPEN:
+        reason = health.why_waiting(reason)
     told: dict[str, Any] = {
         "delivery_id": delivery.delivery_id,
         "client_id": delivery.client_id,
@@ -95,8 +108,8 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
     }
     if delivery.sid is not None:
         told["sid"] = delivery.sid
-    if delivery.reason is not None:
-        told["reason"] = delivery.reason
+    if reason is not None:
+        told["reason"] = reason
     if delivery.state in OPEN and delivery.next_attempt_at_ms is not None:
         told["next_attempt_at"] = moment(delivery.next_attempt_at_ms)
     return told

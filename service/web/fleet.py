@@ -1,6 +1,6 @@
 """The fleet's numbers as Prometheus metrics: read from Redis once per scrape, the same from every service process."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -10,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from service.errors import Unavailable
 from service.jobs import Queue
+from service.store.backlogs import Backlogs
+from service.store.client_health import ClientHealths
 from service.store.heartbeats import Heartbeats
 from service.store.schedule import Backlog, Schedule
 from service.store.statistics import TOLD_BUCKETS_S, Statistics, Totals
@@ -21,25 +23,38 @@ class FleetCollector(Collector):
 
     totals: Totals | None
     backlog: Backlog | None
+    held: Mapping[str, int]
+    """Applications that are told nothing now, by why."""
+    waiting: int
     workers: int
     oldest_job_s: float
     now_ms: int
 
     @classmethod
     async def read(
-        cls, statistics: Statistics, schedule: Schedule, heartbeats: Heartbeats, queue: Queue, *, now_ms: int
+        cls,
+        *,
+        statistics: Statistics,
+        schedule: Schedule,
+        heartbeats: Heartbeats,
+        queue: Queue,
+        client_healths: ClientHealths,
+        backlogs: Backlogs,
+        now_ms: int,
     ) -> "FleetCollector":
         """Ask the record. A scrape during an outage still has this process's numbers, and `logoutd_record_up` 0."""
         try:
             return cls(
                 totals=await statistics.totals(),
                 backlog=await schedule.backlog(),
+                held=await client_healths.counts(),
+                waiting=await backlogs.total(),
                 workers=len(await heartbeats.alive(now_ms=now_ms)),
                 oldest_job_s=await queue.oldest_age_s(),
                 now_ms=now_ms,
             )
         except Unavailable:
-            return cls(totals=None, backlog=None, workers=0, oldest_job_s=0.0, now_ms=now_ms)
+            return cls(totals=None, backlog=None, held={}, waiting=0, workers=0, oldest_job_s=0.0, now_ms=now_ms)
 
     def exposition(self) -> bytes:
         """In Prometheus's text format."""
@@ -92,6 +107,18 @@ class FleetCollector(Collector):
             "logoutd_overdue_seconds",
             "How long what waits longest for a worker has waited: an overdue entry or a queued job, in seconds.",
             value=max(self._age(backlog.most_overdue_ms), self.oldest_job_s),
+        )
+
+        held = GaugeMetricFamily(
+            "logoutd_clients_held",
+            "Applications that are told nothing now, by why (`paused`, `suspended`, `circuit_open`).",
+            labels=["state"],
+        )
+        for state, count in sorted(self.held.items()):
+            held.add_metric([state], count)
+        yield held
+        yield GaugeMetricFamily(
+            "logoutd_waiting_deliveries", "Logout tokens that wait in backlogs of applications.", value=self.waiting
         )
 
     def _age(self, since_ms: int | None) -> float:

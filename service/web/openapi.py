@@ -140,7 +140,7 @@ def _describe(operation: Operation, references: _References) -> dict[str, Any]:
     }
     content = _content(operation, references)
     if content:
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": not operation.body_may_be_absent, "content": content}
     return described
 
 

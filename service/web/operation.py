@@ -42,6 +42,8 @@ class Operation:
     tag: str
     access: Access
     body: type[BaseModel] | None = None
+    body_may_be_absent: bool = False
+    """Whether a request without any body is one with an empty object."""
     body_schema: Mapping[str, Any] | None = None
     """A JSON schema, for bodies that are no pydantic model."""
     form: tuple[str, ...] = ()

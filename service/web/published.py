@@ -129,7 +129,13 @@ async def read_metrics(request: Request) -> Response:
     """This process's numbers and the fleet's, for Prometheus."""
     resources = resources_of(request)
     fleet = await FleetCollector.read(
-        resources.statistics, resources.schedule, resources.heartbeats, resources.queue, now_ms=resources.clock.now_ms()
+        statistics=resources.statistics,
+        schedule=resources.schedule,
+        heartbeats=resources.heartbeats,
+        queue=resources.queue,
+        client_healths=resources.client_healths,
+        backlogs=resources.backlogs,
+        now_ms=resources.clock.now_ms(),
     )
     body = generate_latest(resources.numbers.registry) + fleet.exposition()
     return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})

@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from service.domain.application import Application
+from service.domain.client_health import ClientHealth
 from service.domain.connection import Connection, ConnectionOptions
 from service.domain.delivery import Delivery
 from service.domain.identifiers import (
@@ -302,6 +303,19 @@ class House:
         """Run the jobs on the queue until it is empty, as arq runs them, and wait for every attempt they began."""
         await self.worker.create_arq_worker(burst=True).async_run()
         await self.attempts_end()
+
+    async def sweep(self) -> None:
+        """Sweep and run the queue until neither finds anything that is due now."""
+        while await self.worker.sweeper.sweep():
+            await self.run_queue()
+
+    async def waiting(self, client_id: str) -> tuple[str, ...]:
+        """The deliveries in an application's backlog, the first to be let go first."""
+        return tuple(await self.resources.record.run("ZRANGE", keyspace.backlog(client_id), 0, -1))
+
+    async def health(self, client_id: str) -> ClientHealth:
+        """Whether an application can be told, as the fleet knows it."""
+        return await self.resources.client_healths.get(client_id)
 
     async def receipt(self, revocation_id: str) -> Revocation:
         """A revocation's head."""
