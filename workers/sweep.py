@@ -42,6 +42,7 @@ class Sweeper:
         hidden_until_ms = now_ms + HIDDEN_MS
         due = await self.schedule.claim(now_ms=now_ms, hidden_until_ms=hidden_until_ms, limit=BATCH)
         deliveries: dict[str, list[str]] = defaultdict(list)
+        revocations: list[str] = []
         backlogs: list[str] = []
         unknown: list[str] = []
         for each in due:
@@ -49,7 +50,7 @@ class Sweeper:
                 backlogs.append(each.removeprefix(ENTRY))
                 continue
             if each.startswith("rev_"):
-                await self.queue.revoke(each, now_ms=now_ms)
+                revocations.append(each)
                 continue
             if each.startswith(KEPT):
                 await self.queue.verify(each, now_ms=now_ms)
@@ -58,8 +59,11 @@ class Sweeper:
                 deliveries[revocation_id_of(each)].append(each)
             except ValueError:
                 unknown.append(each)
+        lanes = await self.revocations.lanes([*revocations, *deliveries])
+        for each in revocations:
+            await self.queue.revoke(each, now_ms=now_ms, lane=lanes[each])
         for revocation_id, delivery_ids in deliveries.items():
-            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms)
+            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lanes[revocation_id])
         await self.releaser.look(backlogs, hidden_until_ms=hidden_until_ms)
         if unknown:
             # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from service.admin.dry_run import DryRun, foretell
 from service.domain.delivery import OPEN
 from service.domain.identifiers import new_revocation_id
-from service.domain.revocation import RevocationRequest
+from service.domain.revocation import Lane, RevocationRequest
 from service.domain.subject import parse_subject
 from service.errors import InvalidRequest, NotFound
 from service.web import answers
@@ -34,6 +34,10 @@ class RevocationBody(Body):
     connection: Annotated[str, Field(min_length=1, max_length=256, description="The connection's name or id.")]
     subject: Subject
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON_LENGTH)] | None = None
+    lane: Annotated[
+        Lane | None,
+        Field(description="`bulk` for one of many: urgent ones overtake it. Left out: by how many there are."),
+    ] = None
 
 
 async def create_revocation(request: Request) -> Response:
@@ -57,6 +61,7 @@ async def create_revocation(request: Request) -> Response:
             user_ids=people,
             initiator="operator",
             reason=body.reason,
+            lane=body.lane,
         )
     )
     return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)

@@ -41,6 +41,7 @@ places a key by what is in its braces, and one without braces by its whole name,
 | `logoutd:revocation:{revocation}:leases` | hash | delivery_id → the end of its lease | until finished, then receipt_days |
 | `logoutd:revocations` | zset | all revocation ids by acceptance | pruned to receipt_days by the sweeper |
 | `logoutd:revocations:CONNECTION` | zset | a connection's, likewise pruned | receipt_days from the latest on |
+| `logoutd:recent:CONNECTION:NAME` | zset | what an initiator lately asked for | a minute from the latest on |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
 | `logoutd:backlog:{logoutd:due}:ID` | zset | an application's deliveries that wait, urgent ones first | until let go |
@@ -237,6 +238,11 @@ def leases(revocation_id: str) -> str:
 def revocations_of_connection(connection_id: str) -> str:
     """The revocations accepted through one connection."""
     return f"{REVOCATIONS}:{connection_id}"
+
+
+def recent(connection_id: str, initiator: str) -> str:
+    """What it lately asked for."""
+    return f"{PREFIX}:recent:{connection_id}:{initiator}"
 
 
 def replay(connection_id: str, hashed: str) -> str:

@@ -163,6 +163,10 @@ class ReceiptHead(Answer):
     scope: Everything | OneSession | SessionsBegunBy | TokenFamily = Field(discriminator="kind")
     initiator: revocations.Initiator = Field(description="Who asked.")
     reason: str | None
+    lane: revocations.Lane = Field(
+        description="`urgent`, or `bulk`: one of many, which gives way to urgent ones. By the operator's word, or because its "
+        f"initiator asked for more than {revocations.BULK_AFTER} through this connection within a minute."
+    )
     state: revocations.State = Field(
         description="`accepted`: in force. `notifying`: applications are being told. `completed`: each was told, or skipped "
         "with a reason. `incomplete`: at least one could not be told, and nothing more will be tried."

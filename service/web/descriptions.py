@@ -63,6 +63,7 @@ def describe_revocation(
         "scope": _scope(revocation.scope),
         "initiator": revocation.initiator,
         "reason": revocation.reason,
+        "lane": revocation.lane,
         "state": revocation.state,
         "accepted_at": moment(revocation.accepted_at_ms),
         "revoked_at": moment_or_none(revocation.revoked_at_ms),

@@ -8,8 +8,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.domain.revocation import Lane
 from service.errors import Unavailable
-from service.jobs import Queue
+from service.jobs import QUEUES, Queue
 from service.store.backlogs import Backlogs
 from service.store.client_health import ClientHealths
 from service.store.heartbeats import Heartbeats
@@ -27,7 +28,7 @@ class FleetCollector(Collector):
     """Applications that are told nothing now, by why."""
     waiting: int
     workers: int
-    oldest_job_s: float
+    oldest_job_s: Mapping[Lane, float]
     now_ms: int
 
     @classmethod
@@ -50,11 +51,11 @@ class FleetCollector(Collector):
                 held=await client_healths.counts(),
                 waiting=await backlogs.total(),
                 workers=len(await heartbeats.alive(now_ms=now_ms)),
-                oldest_job_s=await queue.oldest_age_s(),
+                oldest_job_s={lane: await queue.oldest_age_s(lane) for lane in QUEUES},
                 now_ms=now_ms,
             )
         except Unavailable:
-            return cls(totals=None, backlog=None, held={}, waiting=0, workers=0, oldest_job_s=0.0, now_ms=now_ms)
+            return cls(totals=None, backlog=None, held={}, waiting=0, workers=0, oldest_job_s={}, now_ms=now_ms)
 
     def exposition(self) -> bytes:
         """In Prometheus's text format."""
@@ -105,10 +106,16 @@ class FleetCollector(Collector):
         )
         yield GaugeMetricFamily(
             "logoutd_overdue_seconds",
-            "How long what waits longest for a worker has waited: an overdue entry or a queued job, in seconds.",
-            value=max(self._age(backlog.most_overdue_ms), self.oldest_job_s),
+            "How long what waits longest for a worker has waited: an overdue entry or a queued urgent job, in seconds.",
+            value=max(self._age(backlog.most_overdue_ms), self.oldest_job_s.get("urgent", 0.0)),
         )
 
+        ages = GaugeMetricFamily(
+            "logoutd_queue_age_seconds", "How long the job that waits longest has waited, in seconds.", labels=["lane"]
+        )
+        for lane, age_s in self.oldest_job_s.items():
+            ages.add_metric([lane], age_s)
+        yield ages
         held = GaugeMetricFamily(
             "logoutd_clients_held",
             "Applications that are told nothing now, by why (`paused`, `suspended`, `circuit_open`).",

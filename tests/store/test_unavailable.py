@@ -179,6 +179,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "revocations.record": lambda: r.revocations.record(revocation, now_ms=now_ms, look_at_ms=now_ms),
         "revocations.mark_revoked": lambda: r.revocations.mark_revoked(rid, at_ms=now_ms),
         "revocations.plan": lambda: _plan(house, rid),
+        "revocations.lanes": lambda: r.revocations.lanes([rid]),
         "revocations.close": lambda: r.revocations.close(rid),
         "revocations.get": lambda: r.revocations.get(rid),
         "revocations.page": lambda: r.revocations.page(
