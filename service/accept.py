@@ -141,8 +141,8 @@ class Sink:
         await asyncio.gather(cut_off(self.people, recorded, now_ms=now_ms), tell_recorded(self.trail, recorded, names))
         revoked_at_ms = self.clock.now_ms()
         noted, _ = await asyncio.gather(
-            self.revocations.mark_revoked(rid, at_ms=revoked_at_ms),
-            self.queue.revoke(rid),
+            self.revocations.mark_revoked(rid, at_ms=revoked_at_ms, lane=recorded.lane),
+            self.queue.revoke(rid, lane=recorded.lane),
         )
         if not noted:
             found = await self.revocations.get(rid)
@@ -155,6 +155,7 @@ class Sink:
             initiator=request.initiator,
             people=len(request.user_ids),
             scope=request.scope.kind,
+            lane=recorded.lane,
             revoked_in_ms=revoked_at_ms - recorded.accepted_at_ms,
         )
         return Accepted(revocation_id=rid, repeated=False)

@@ -13,7 +13,17 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
-from service.admin import audit, clients, connection_test, connections, deliveries, holds, people, revocations
+from service.admin import (
+    audit,
+    client_delivery,
+    clients,
+    connection_test,
+    connections,
+    deliveries,
+    holds,
+    people,
+    revocations,
+)
 from service.domain.clock import Clock
 from service.errors import LogoutdError
 from service.receive import (
@@ -67,6 +77,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *connection_test.OPERATIONS,
     *holds.OPERATIONS,
     *clients.OPERATIONS,
+    *client_delivery.OPERATIONS,
     *people.OPERATIONS,
     *revocations.OPERATIONS,
     *audit.OPERATIONS,

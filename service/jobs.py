@@ -7,7 +7,7 @@ job may be replaced by another runner's: everything arq is asked to do is in thi
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,12 +16,19 @@ from arq.utils import timestamp_ms
 from redis.exceptions import RedisError
 
 from service.domain.identifiers import fingerprint, revocation_id_of
+from service.domain.revocation import Lane
 from service.telemetry import Numbers, get_logger
 
 log = get_logger(__name__)
 
 QUEUE: Final = "logoutd:queue"
 """The queue's key. arq's own keys beside it begin with `arq:` and live at most a day."""
+
+BULK_QUEUE: Final = f"{QUEUE}-bulk"
+"""The other lane's. Each has a runner of its own in every worker: urgent jobs never stand behind bulk ones."""
+
+QUEUES: Final[Mapping[Lane, str]] = {"urgent": QUEUE, "bulk": BULK_QUEUE}
+"""The queue of each lane."""
 
 REVOKE: Final = "revoke"
 """Carries a revocation_id: plan its deliveries, tidy up, tell the applications."""
@@ -72,25 +79,27 @@ class Queue:
         self._redis = redis
         self._numbers = numbers
 
-    async def revoke(self, revocation_id: str, *, now_ms: int = 0) -> None:
+    async def revoke(self, revocation_id: str, *, now_ms: int = 0, lane: Lane = "urgent") -> None:
         """Have a worker look at a revocation. `now_ms`, of a sweeper's hint, tells it from those of other minutes."""
-        await self._hint(REVOKE, f"{revocation_id}:{now_ms // TICKET_MS}", revocation_id)
+        await self._hint(REVOKE, f"{revocation_id}:{now_ms // TICKET_MS}", revocation_id, lane=lane)
 
-    async def notify(self, revocation_id: str, delivery_ids: Sequence[str], *, now_ms: int) -> None:
+    async def notify(
+        self, revocation_id: str, delivery_ids: Sequence[str], *, now_ms: int, lane: Lane = "urgent"
+    ) -> None:
         """Have a worker look at deliveries of one revocation."""
         names = fingerprint(*sorted(delivery_ids))[:16]
-        await self._hint(NOTIFY, f"{revocation_id}:{names}:{now_ms // TICKET_MS}", list(delivery_ids))
+        await self._hint(NOTIFY, f"{revocation_id}:{names}:{now_ms // TICKET_MS}", list(delivery_ids), lane=lane)
 
     async def verify(self, kept_id: str, *, now_ms: int) -> None:
         """Have a worker look at a kept logout token."""
         await self._hint(VERIFY, f"{kept_id}:{now_ms // TICKET_MS}", kept_id)
 
-    async def oldest_age_s(self) -> float:
-        """How long the job that waits longest has waited, in seconds, by the clock that arq queues by; 0 when none waits, or
-        the queue does not tell."""
+    async def oldest_age_s(self, lane: Lane) -> float:
+        """How long the job of a lane that waits longest has waited, in seconds, by the clock that arq queues by; 0 when none
+        waits, or the queue does not tell."""
         try:
             async with asyncio.timeout(HINT_TIMEOUT_S):
-                first = await self._redis.zrange(QUEUE, 0, 0, withscores=True)
+                first = await self._redis.zrange(QUEUES[lane], 0, 0, withscores=True)
         except (RedisError, OSError):
             return 0.0
         if not first:
@@ -98,7 +107,7 @@ class Queue:
         score: float = first[0][1]
         return max(0.0, (timestamp_ms() - score) / 1000 - AHEAD_OF_TIME.total_seconds())
 
-    async def _hint(self, job: str, job_id: str, *args: object) -> None:
+    async def _hint(self, job: str, job_id: str, *args: object, lane: Lane = "urgent") -> None:
         try:
             # A queue that does not answer must not keep a caller waiting for what is true already.
             async with asyncio.timeout(HINT_TIMEOUT_S):
@@ -106,6 +115,7 @@ class Queue:
                     job,
                     *args,
                     _job_id=job_id,
+                    _queue_name=QUEUES[lane],
                     _defer_until=datetime.now(UTC) - AHEAD_OF_TIME,
                     _expires=timedelta(milliseconds=EXPIRES_MS),
                 )

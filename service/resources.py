@@ -21,7 +21,9 @@ from service.settings import Settings
 from service.store.applications import Applications
 from service.store.audit import Trail
 from service.store.audit_seals import Seals
+from service.store.backlogs import Backlogs
 from service.store.blast_radius import BlastRadius
+from service.store.client_health import ClientHealths
 from service.store.connections import Connections
 from service.store.covered import Covered
 from service.store.dead_letters import DeadLetters
@@ -74,6 +76,8 @@ class Resources:
     queue_redis: ArqRedis
     connections: Connections
     applications: Applications
+    client_healths: ClientHealths
+    backlogs: Backlogs
     people: People
     erasures: Erasures
     covered: Covered
@@ -176,6 +180,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             queue_redis=queue_redis,
             connections=Connections(record),
             applications=applications,
+            client_healths=ClientHealths(record, suspend_after_ms=settings.suspend_after_days * DAY_MS),
+            backlogs=Backlogs(record),
             people=people,
             erasures=Erasures(record, people),
             covered=Covered(record),

@@ -158,6 +158,13 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="How long a delivery is tried before it is dead, in hours from its first attempt. Default: 24.",
     )
+    suspend_after_days: int = Field(
+        default=5,
+        ge=0,
+        le=365,
+        description="How long an application may fail without a single answer before it is suspended, in days; it is asked once "
+        "an hour then, until it answers or is resumed. 0: never. Default: 5.",
+    )
     refresh_token_grace_seconds: int = Field(
         default=0,
         ge=0,

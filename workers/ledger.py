@@ -5,14 +5,17 @@ never one too few.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from service.domain.client_health import HoldReason
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation, SessionsBegunBy, State
 from service.store.audit import Trail
+from service.store.backlogs import Backlogs, Hold, Waiting
 from service.store.covered import Covered, Told
 from service.store.deliveries import Deliveries, Settlement
 from service.store.people import is_prompt
@@ -25,6 +28,14 @@ MAX_BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Why a delivery goes to its application's backlog, and when to look at that at the latest."""
+
+    reason: HoldReason
+    look_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A delivery before and after one attempt, under the lease it was attempted with."""
 
@@ -32,10 +43,11 @@ class Entry:
     before: Delivery
     after: Delivery
     lease_until_ms: int
+    held: Held | None = None
 
     @property
     def attempted(self) -> bool:
-        """Whether something was sent; else it was put off or skipped."""
+        """Whether something was sent; else it was held, skipped or given up."""
         return self.after.attempt_count > self.before.attempt_count
 
     @property
@@ -52,6 +64,7 @@ class Ledger:
         *,
         clock: Clock,
         deliveries: Deliveries,
+        backlogs: Backlogs,
         schedule: Schedule,
         statistics: Statistics,
         covered: Covered,
@@ -59,6 +72,7 @@ class Ledger:
     ) -> None:
         self._clock = clock
         self._deliveries = deliveries
+        self._backlogs = backlogs
         self._schedule = schedule
         self._statistics = statistics
         self._covered = covered
@@ -109,6 +123,7 @@ class Ledger:
                 for each in kept
                 if not each.closed and each.after.next_attempt_at_ms is not None
             },
+            held=[self._backlogs.holding(each) for each in _holds(kept)],
         )
         await self._statistics.count(
             deliveries=[each.after.state for each in kept if each.closed],
@@ -122,6 +137,30 @@ class Ledger:
             (_told(each) for each in kept if each.after.state == "delivered"), now_ms=now_ms
         )
         return states
+
+
+def _holds(entries: Sequence[Entry]) -> list[Hold]:
+    """What goes to backlogs, by application."""
+    by_client: dict[str, list[tuple[Entry, Held]]] = defaultdict(list)
+    for each in entries:
+        if each.held is not None:
+            by_client[each.after.client_id].append((each, each.held))
+    return [
+        Hold(
+            client_id=client_id,
+            waiting=[
+                Waiting(
+                    delivery_id=entry.after.delivery_id,
+                    since_ms=entry.after.since_ms or held.look_at_ms,
+                    bulk=entry.revocation.lane == "bulk",
+                )
+                for entry, held in every
+            ],
+            look_at_ms=min(held.look_at_ms for _, held in every),
+            crowded=any(held.reason == "busy" for _, held in every),
+        )
+        for client_id, every in by_client.items()
+    ]
 
 
 def _told(entry: Entry) -> Told:

@@ -15,16 +15,17 @@ from service.domain.application import Application
 from service.domain.clock import Clock
 from service.domain.delivery import MAX_ATTEMPTS_SHOWN, OPEN, Attempt, Delivery
 from service.domain.retry_schedule import RetrySchedule
-from service.domain.revocation import Revocation
+from service.domain.revocation import Lane, Revocation
 from service.errors import Unavailable
 from service.keys.ring import KeyRing
 from service.outbound import ATTEMPT_DEADLINE_S, Outbound
-from service.store.applications import Applications
+from service.store.client_health import Addressee, ClientHealths
 from service.store.deliveries import Deliveries
 from service.store.schedule import Schedule
 from service.telemetry import get_logger
+from workers.admission import Admission
 from workers.backoff import next_attempt_ms
-from workers.ledger import Entry, Ledger
+from workers.ledger import Entry, Held, Ledger
 from workers.logout_token import mint_logout_token
 from workers.outbound import Outcome, post_logout_token
 from workers.slots import PATIENCE_S, NoSlotError, Slots
@@ -39,17 +40,7 @@ JOB_PATIENCE_S: Final = 0.25
 revocation, whose applications must not wait for a stranger."""
 
 MAX_RUNNING: Final = 2000
-"""Attempts under way or waiting in one process; jobs wait beyond that, so that memory has a bound."""
-
-PUT_OFF_MS: Final = 1000
-"""How much later a delivery is tried whose application had no slot, in milliseconds, and up to twice that; twice as much
-each time."""
-
-LONGEST_PUT_OFF_MS: Final = 30_000
-"""The most it is put off at a time, in milliseconds, and up to twice that."""
-
-MAX_PUT_OFF_COUNT: Final = 5
-"""From here on it is put off for the longest."""
+"""Attempts of one lane under way or waiting in one process; jobs wait beyond that, so that memory has a bound."""
 
 LEASED_AGAIN_MS: Final = 1000
 """When a delivery is looked at again that another worker has in hand, in milliseconds."""
@@ -66,45 +57,54 @@ class Notifier:
     clock: Clock
     key_ring: KeyRing
     outbound: Outbound
-    applications: Applications
+    client_healths: ClientHealths
     deliveries: Deliveries
     schedule: Schedule
     ledger: Ledger
     slots: Slots
+    admission: Admission
     retry_schedule: RetrySchedule = field(default_factory=RetrySchedule)
     _signers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
     _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _of_lane: dict[Lane, set[asyncio.Task[None]]] = field(default_factory=lambda: {"urgent": set(), "bulk": set()})
 
     async def deliver(self, revocation: Revocation, delivery_ids: Sequence[str] = ()) -> None:
-        """Try what is open, due and in nobody's hands of one revocation: all of it, or what is named."""
+        """Try what is open, due and in nobody's hands of one revocation: all of it, or what is named, which has come up in the
+        due index."""
+        claimed = await self.take(revocation, delivery_ids)
+        if delivery_ids and len(claimed) < len(delivery_ids):
+            await self._tidy_schedule(revocation, [each for each in delivery_ids if each not in claimed])
+
+    async def take(self, revocation: Revocation, delivery_ids: Sequence[str] = ()) -> frozenset[str]:
+        """Likewise, and leave the due index as it is; the names of what was tried."""
         lease_until_ms = self.clock.now_ms() + LEASE_MS
         claimed = await self.deliveries.claim(
             revocation.revocation_id, delivery_ids, now_ms=self.clock.now_ms(), lease_until_ms=lease_until_ms
         )
-        if delivery_ids and len(claimed) < len(delivery_ids):
-            taken = {each.delivery_id for each in claimed}
-            await self._tidy_schedule(revocation, [each for each in delivery_ids if each not in taken])
-        applications = await self.applications.get_many(each.client_id for each in claimed)
-        await self.attempt(revocation, claimed, applications, lease_until_ms=lease_until_ms)
+        addressees = await self.client_healths.addressees(each.client_id for each in claimed)
+        await self.attempt(revocation, claimed, addressees, lease_until_ms=lease_until_ms)
+        return frozenset(each.delivery_id for each in claimed)
 
     async def attempt(
         self,
         revocation: Revocation,
         claimed: Sequence[Delivery],
-        applications: Mapping[str, Application],
+        addressees: Mapping[str, Addressee],
         *,
         lease_until_ms: int,
     ) -> None:
         """Try deliveries that are in our hands, all at once. Returns before slow attempts have ended."""
-        while len(self._running) >= MAX_RUNNING:
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        running = self._of_lane[revocation.lane]
+        while len(running) >= MAX_RUNNING:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         tasks = [
-            asyncio.create_task(self._see_to(each, applications.get(each.client_id), revocation, lease_until_ms))
+            asyncio.create_task(self._see_to(each, addressees.get(each.client_id), revocation, lease_until_ms))
             for each in claimed
         ]
-        self._running.update(tasks)
-        for task in tasks:
-            task.add_done_callback(self._running.discard)
+        for under_way in (self._running, running):
+            under_way.update(tasks)
+            for task in tasks:
+                task.add_done_callback(under_way.discard)
         if tasks:
             await asyncio.wait(tasks, timeout=JOB_PATIENCE_S)
 
@@ -121,11 +121,11 @@ class Notifier:
         self._signers.shutdown(wait=False)
 
     async def _see_to(
-        self, delivery: Delivery, application: Application | None, revocation: Revocation, lease_until_ms: int
+        self, delivery: Delivery, addressee: Addressee | None, revocation: Revocation, lease_until_ms: int
     ) -> None:
         try:
-            tried = await self._try(delivery, application, revocation)
-            entry = Entry(revocation=revocation, before=delivery, after=tried, lease_until_ms=lease_until_ms)
+            tried, held = await self._try(delivery, addressee, revocation, lease_until_ms)
+            entry = Entry(revocation=revocation, before=delivery, after=tried, lease_until_ms=lease_until_ms, held=held)
             self._tell(entry, recorded=await self.ledger.write(entry))
         except Unavailable as error:
             # Nothing could be written: the lease runs out and the due index brings it up again.
@@ -133,30 +133,31 @@ class Notifier:
         except Exception:  # a fault in one delivery must not end the task group of a worker
             log.exception("delivery.fault", delivery_id=delivery.delivery_id)
 
-    async def _try(self, delivery: Delivery, application: Application | None, revocation: Revocation) -> Delivery:
-        """The delivery after one attempt, or after finding that there is nobody to attempt."""
-        if application is None:
-            return replace(delivery, state="skipped", reason="client_deleted", next_attempt_at_ms=None)
-        if application.backchannel_logout_uri is None:
-            return replace(delivery, state="skipped", reason="no_logout_uri", next_attempt_at_ms=None)
+    async def _try(
+        self, delivery: Delivery, addressee: Addressee | None, revocation: Revocation, lease_until_ms: int
+    ) -> tuple[Delivery, Held | None]:
+        """The delivery after one attempt, or after finding that there is nobody to attempt; and how it is held, if it is."""
+        if addressee is None:
+            return replace(delivery, state="skipped", reason="client_deleted", next_attempt_at_ms=None), None
+        uri = addressee.application.backchannel_logout_uri
+        if uri is None:
+            return replace(delivery, state="skipped", reason="no_logout_uri", next_attempt_at_ms=None), None
+        # Of this attempt, by a name that tells it from the same delivery's others.
+        attempt = f"{delivery.delivery_id}:{delivery.total_attempt_count}"
+        held = await self.admission.blocked(addressee, attempt, lease_until_ms)
+        if held is not None:
+            return self.admission.hold(delivery, addressee, revocation, held)
         try:
-            async with self.slots.of(delivery.client_id):
+            async with self.slots.of(delivery.client_id, lane=revocation.lane):
                 at_ms = self.clock.now_ms()
-                outcome = await self._attempt(delivery, application, application.backchannel_logout_uri)
-                self.slots.report(delivery.client_id, answered=outcome.status is not None)
-        except NoSlotError:
-            waited_ms = self.clock.now_ms() - delivery.owed_since_ms(revocation.accepted_at_ms)
-            if waited_ms > self.retry_schedule.window_s * 1000:
-                # Its turn never came: that ends like turns that came to nothing.
-                return replace(delivery, state="dead", reason="gave_up", next_attempt_at_ms=None)
-            # Later and later: its application has more waiting than it takes, and others are not to wait for our asking.
-            pause_ms = min(PUT_OFF_MS * 2**delivery.put_off_count, LONGEST_PUT_OFF_MS) * (1 + random.random())  # noqa: S311
-            return replace(
-                delivery,
-                put_off_count=min(delivery.put_off_count + 1, MAX_PUT_OFF_COUNT),
-                next_attempt_at_ms=self.clock.now_ms() + int(pause_ms),
-            )
-        return self._after(delivery, outcome, at_ms)
+                outcome = await self._attempt(delivery, addressee.application, uri)
+                self.slots.report(
+                    delivery.client_id, answered=outcome.status is not None, duration_ms=outcome.duration_ms
+                )
+        except NoSlotError as error:
+            return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot(error))
+        await self.admission.report(addressee, outcome, attempt)
+        return self._after(delivery, addressee, outcome, at_ms), None
 
     async def _attempt(self, delivery: Delivery, application: Application, uri: str) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -179,7 +180,7 @@ class Notifier:
             log.exception("delivery.attempt_fault", delivery_id=delivery.delivery_id)
             return Outcome(status=None, error="internal_error", verdict="try_later", retry_after_s=None, duration_ms=0)
 
-    def _after(self, delivery: Delivery, outcome: Outcome, at_ms: int) -> Delivery:
+    def _after(self, delivery: Delivery, addressee: Addressee, outcome: Outcome, at_ms: int) -> Delivery:
         attempt = Attempt(at_ms=at_ms, duration_ms=outcome.duration_ms, status=outcome.status, error=outcome.error)
         tried = replace(
             delivery,
@@ -187,23 +188,23 @@ class Notifier:
             attempt_count=delivery.attempt_count + 1,
             first_attempt_at_ms=delivery.first_attempt_at_ms or at_ms,
             next_attempt_at_ms=None,
-            put_off_count=0,
         )
         if outcome.verdict == "delivered":
-            return replace(tried, state="delivered", reason=None)
+            return replace(tried, state="delivered", reason=None, held_since_ms=None)
         if outcome.verdict == "rejected":
-            return replace(tried, state="dead", reason=outcome.error)
+            return replace(tried, state="dead", reason=outcome.error, held_since_ms=None)
         due_ms = next_attempt_ms(
             attempt_count=tried.attempt_count,
-            first_attempt_ms=tried.first_attempt_at_ms or at_ms,
+            # A pause stops the clock.
+            first_attempt_ms=max(tried.since_ms or at_ms, addressee.health.resumed_at_ms or 0),
             now_ms=self.clock.now_ms(),
             retry_after_s=outcome.retry_after_s,
             random=random.random,
             schedule=self.retry_schedule,
         )
         if due_ms is None:
-            return replace(tried, state="dead", reason="gave_up")
-        return replace(tried, state="retrying", next_attempt_at_ms=due_ms)
+            return replace(tried, state="dead", reason="gave_up", held_since_ms=None)
+        return replace(tried, state="retrying", reason=None, next_attempt_at_ms=due_ms)
 
     def _tell(self, entry: Entry, *, recorded: bool) -> None:
         """One rich line per attempt: everything a person would ask for."""
@@ -214,8 +215,8 @@ class Notifier:
             "client_id": after.client_id,
         }
         if not entry.attempted:
-            event = "delivery.skipped" if entry.closed else "delivery.put_off"
-            log.info(event, **named, reason=after.reason or "no_slot")
+            event = "delivery.skipped" if entry.closed else "delivery.held"
+            log.info(event, **named, reason=after.reason)
             return
         latest, due_ms = after.attempts[-1], after.next_attempt_at_ms
         log.info(

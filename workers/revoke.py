@@ -11,18 +11,19 @@ Every step finds out what is left to do, so the whole may run any number of time
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from service.accept import cut_off, tell_recorded
-from service.domain.application import Application
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Delivery
 from service.domain.delivery_plan import plan_deliveries
 from service.domain.revocation import Revocation, SessionsBegunBy
-from service.store.applications import Applications
 from service.store.audit import Trail
+from service.store.backlogs import Backlogs
+from service.store.client_health import Addressee, ClientHealths
 from service.store.covered import Covered, Snapshot
 from service.store.deliveries import Deliveries
 from service.store.people import People
@@ -44,10 +45,10 @@ LOOK_AGAIN_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Leased:
-    """Deliveries in our hands until a moment, and the applications they are for."""
+    """Deliveries in our hands until a moment, and whom they are for."""
 
     deliveries: Sequence[Delivery]
-    applications: Mapping[str, Application]
+    addressees: Mapping[str, Addressee]
     until_ms: int
 
 
@@ -56,7 +57,8 @@ class Revoker:
     """What working a revocation off takes."""
 
     clock: Clock
-    applications: Applications
+    client_healths: ClientHealths
+    backlogs: Backlogs
     people: People
     covered: Covered
     revocations: Revocations
@@ -119,7 +121,8 @@ class Revoker:
         if revocation.state != "accepted":
             return None
         wanted = {target.client_id for snapshot in snapshots.values() for target in snapshot.targets}
-        applications = await self.applications.get_many(wanted)
+        addressees = await self.client_healths.addressees(wanted)
+        applications = {name: each.application for name, each in addressees.items()}
         planned = [
             delivery
             for user_id, snapshot in snapshots.items()
@@ -129,20 +132,25 @@ class Revoker:
         if not await self._write_plan(revocation, snapshots, planned, lease_until_ms=lease_until_ms):
             return None
         still_open = [each for each in planned if each.state in OPEN]
-        return _Leased(deliveries=still_open, applications=applications, until_ms=lease_until_ms)
+        return _Leased(deliveries=still_open, addressees=addressees, until_ms=lease_until_ms)
 
     async def _tell(self, revocation: Revocation, leased: _Leased | None) -> bool:
         """Step 5. Whether anything is (or was, a moment ago) still to be told."""
         if leased is not None:
             await self.notifier.attempt(
-                revocation, leased.deliveries, leased.applications, lease_until_ms=leased.until_ms
+                revocation, leased.deliveries, leased.addressees, lease_until_ms=leased.until_ms
             )
             return bool(leased.deliveries)
         # Planned before, by a worker that may be at it or may be gone: its deliveries go on by their own entries.
         stored = await self.deliveries.of_revocation(revocation.revocation_id)
         still_open = [each for each in stored if each.state in OPEN]
-        await self.schedule.look_at_if_absent([each.delivery_id for each in still_open], at_ms=self.clock.now_ms())
-        await self.notifier.deliver(revocation)
+        owed: dict[str, list[str]] = defaultdict(list)
+        for each in still_open:
+            owed[each.client_id].append(each.delivery_id)
+        # What waits in a backlog has its turn there, however often its revocation is looked at.
+        free = await self.backlogs.restore(owed, at_ms=self.clock.now_ms())
+        if free:
+            await self.notifier.take(revocation, free)
         return bool(still_open)
 
     async def _write_plan(

@@ -7,9 +7,11 @@ from typing import Final
 from service.domain.clock import Clock
 from service.domain.identifiers import KEPT, revocation_id_of
 from service.jobs import Queue
+from service.store.backlogs import ENTRY, Backlogs
 from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.telemetry import get_logger
+from workers.release import Releaser
 
 log = get_logger(__name__)
 
@@ -31,16 +33,24 @@ class Sweeper:
     queue: Queue
     revocations: Revocations
     schedule: Schedule
+    backlogs: Backlogs
+    releaser: Releaser
 
     async def sweep(self) -> int:
         """Queue what is overdue; how many entries that was."""
         now_ms = self.clock.now_ms()
-        due = await self.schedule.claim(now_ms=now_ms, hidden_until_ms=now_ms + HIDDEN_MS, limit=BATCH)
+        hidden_until_ms = now_ms + HIDDEN_MS
+        due = await self.schedule.claim(now_ms=now_ms, hidden_until_ms=hidden_until_ms, limit=BATCH)
         deliveries: dict[str, list[str]] = defaultdict(list)
+        revocations: list[str] = []
+        backlogs: list[str] = []
         unknown: list[str] = []
         for each in due:
+            if each.startswith(ENTRY):
+                backlogs.append(each.removeprefix(ENTRY))
+                continue
             if each.startswith("rev_"):
-                await self.queue.revoke(each, now_ms=now_ms)
+                revocations.append(each)
                 continue
             if each.startswith(KEPT):
                 await self.queue.verify(each, now_ms=now_ms)
@@ -49,8 +59,12 @@ class Sweeper:
                 deliveries[revocation_id_of(each)].append(each)
             except ValueError:
                 unknown.append(each)
+        lanes = await self.revocations.lanes([*revocations, *deliveries])
+        for each in revocations:
+            await self.queue.revoke(each, now_ms=now_ms, lane=lanes[each])
         for revocation_id, delivery_ids in deliveries.items():
-            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms)
+            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lanes[revocation_id])
+        await self.releaser.look(backlogs, hidden_until_ms=hidden_until_ms)
         if unknown:
             # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.
             log.warning("sweep.unknown_entries", count=len(unknown))
@@ -65,6 +79,7 @@ class Sweeper:
         """
         now_ms = self.clock.now_ms()
         await self.revocations.forget_old(now_ms=now_ms)
+        await self.backlogs.heal(at_ms=now_ms)
         offset, found = 0, BATCH
         while found == BATCH:
             stale = await self.schedule.open_since(before_ms=now_ms - HEAL_AFTER_MS, offset=offset, limit=BATCH)

@@ -15,13 +15,17 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from service import jobs
+from service.domain.revocation import Lane
 from service.errors import Unavailable
 from service.resources import Resources, end_tasks
 from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
+from service.store.sessions import DAY_MS
 from service.telemetry import get_logger
+from workers.admission import Admission
 from workers.ledger import Ledger
 from workers.notify import Notifier
 from workers.redelivered import Redelivered
+from workers.release import Releaser
 from workers.revoke import Revoker
 from workers.slots import Slots
 from workers.sweep import BATCH, Sweeper
@@ -32,8 +36,14 @@ log = get_logger(__name__)
 POLL_S: Final = 0.01
 """Pause between two looks at the queue, in seconds: most of the time from a 204 to an application's logout is this."""
 
+BULK_POLL_S: Final = 0.05
+"""The same between two looks at the bulk queue, in seconds: nobody waits for one of thousands."""
+
 MAX_JOBS: Final = 64
-"""Jobs at once in one process; each is a revocation or a batch of retries, and ends within a quarter of a second."""
+"""Urgent jobs at once in one process; each is a revocation or a batch of retries, and ends within a quarter of a second."""
+
+MAX_BULK_JOBS: Final = 32
+"""Bulk jobs at once, besides: enough to keep the applications busy, too few to keep this process from anything else."""
 
 QUEUE_READ_LIMIT: Final = 2000
 """Queue entries arq looks at per poll. Running jobs stay at its head, so this must be well above the jobs of the whole
@@ -71,30 +81,41 @@ class WorkerProcess:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._arq: Worker | None = None
+        self._arq: dict[Lane, Worker] = {}
         self._stopping = False
+        receipt_ms = resources.settings.receipt_days * DAY_MS
+        slots = Slots(resources.settings.max_concurrent_deliveries)
         self.notifier = Notifier(
             issuer=resources.settings.token_issuer,
             clock=resources.fleet_clock,
             key_ring=resources.key_ring,
             outbound=resources.outbound,
-            applications=resources.applications,
+            client_healths=resources.client_healths,
             deliveries=resources.deliveries,
             schedule=resources.schedule,
             ledger=Ledger(
                 clock=resources.fleet_clock,
                 deliveries=resources.deliveries,
+                backlogs=resources.backlogs,
                 schedule=resources.schedule,
                 statistics=resources.statistics,
                 covered=resources.covered,
                 trail=resources.trail,
             ),
-            slots=Slots(resources.settings.max_concurrent_deliveries),
+            slots=slots,
+            admission=Admission(
+                clock=resources.fleet_clock,
+                client_healths=resources.client_healths,
+                slots=slots,
+                retry_schedule=resources.settings.retry_schedule,
+                receipt_ms=receipt_ms,
+            ),
             retry_schedule=resources.settings.retry_schedule,
         )
         self.revoker = Revoker(
             clock=resources.fleet_clock,
-            applications=resources.applications,
+            client_healths=resources.client_healths,
+            backlogs=resources.backlogs,
             people=resources.people,
             covered=resources.covered,
             revocations=resources.revocations,
@@ -117,10 +138,17 @@ class WorkerProcess:
             queue=resources.queue,
             revocations=resources.revocations,
             schedule=resources.schedule,
+            backlogs=resources.backlogs,
+            releaser=Releaser(
+                clock=resources.fleet_clock,
+                client_healths=resources.client_healths,
+                backlogs=resources.backlogs,
+                retry_schedule=resources.settings.retry_schedule,
+                receipt_ms=receipt_ms,
+            ),
         )
-
         self.redelivered = Redelivered(
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             revocations=resources.revocations,
             deliveries=resources.deliveries,
             dead_letters=resources.dead_letters,
@@ -136,7 +164,7 @@ class WorkerProcess:
             asyncio.create_task(self._repeat(self.redelivered.tidy, TIDY_S)),
             asyncio.create_task(self._repeat(self._beat, HEARTBEAT_S)),
             asyncio.create_task(self._repeat(self._resources.seals.keep, KEEP_TRAIL_S)),
-            asyncio.create_task(self._consume()),
+            *(asyncio.create_task(self._consume(lane)) for lane in jobs.QUEUES),
         ]
         log.info("worker.started", worker=worker_name())
         await stop.wait()
@@ -153,27 +181,27 @@ class WorkerProcess:
             log.warning("worker.heartbeat_left", error=str(error))
         log.info("worker.stopped", worker=worker_name())
 
-    def create_arq_worker(self, *, burst: bool = False) -> Worker:
-        """arq's part: it takes jobs off the queue. `burst`: ends when the queue is empty."""
+    def create_arq_worker(self, *, burst: bool = False, lane: Lane = "urgent") -> Worker:
+        """arq's part: it takes jobs off the queue of a lane. `burst`: ends when the queue is empty."""
         return Worker(
             functions=[
                 func(_guarded(self._revoke), name=jobs.REVOKE),
                 func(_guarded(self._notify), name=jobs.NOTIFY),
                 func(_guarded(self.verifier.verify), name=jobs.VERIFY),
             ],
-            queue_name=jobs.QUEUE,
+            queue_name=jobs.QUEUES[lane],
             redis_pool=self._resources.queue_redis,
             burst=burst,
             handle_signals=False,
-            max_jobs=MAX_JOBS,
+            max_jobs=MAX_JOBS if lane == "urgent" else MAX_BULK_JOBS,
             job_timeout=JOB_TIMEOUT_S,
             keep_result=0,
-            poll_delay=POLL_S,
+            poll_delay=POLL_S if lane == "urgent" else BULK_POLL_S,
             queue_read_limit=QUEUE_READ_LIMIT,
             # A job cancelled by a rolling restart has used up a try; only the record says when work is done.
             max_tries=1_000_000,
             health_check_interval=HEARTBEAT_S,
-            health_check_key=f"{jobs.QUEUE}:health:{worker_name()}",
+            health_check_key=f"{jobs.QUEUES[lane]}:health:{worker_name()}",
             job_serializer=jobs.serialize,
             job_deserializer=jobs.deserialize,
             expires_extra_ms=jobs.EXPIRES_MS,
@@ -194,33 +222,33 @@ class WorkerProcess:
             return
         await self.notifier.deliver(revocation, delivery_ids)
 
-    async def _consume(self) -> None:
+    async def _consume(self, lane: Lane) -> None:
         """Keep arq's worker running. It ends whenever Redis does not answer, and at what it cannot read; nothing would be
         told any more if it stayed so, while everything else of this process looked healthy."""
         pause = 0.1
         while not self._stopping:
-            self._arq = self.create_arq_worker()
+            self._arq[lane] = arq = self.create_arq_worker(lane=lane)
             started = asyncio.get_running_loop().time()
             try:
-                await self._arq.async_run()
+                await arq.async_run()
             except Exception as error:  # whatever it was: it is begun again
                 expected = isinstance(error, RedisError | OSError)
                 log.warning("worker.queue_lost", error=type(error).__name__, exc_info=not expected)
-                for task in self._arq.tasks.values():
+                for task in arq.tasks.values():
                     task.cancel()
-                await asyncio.gather(*self._arq.tasks.values(), return_exceptions=True)
+                await asyncio.gather(*arq.tasks.values(), return_exceptions=True)
             lasted = asyncio.get_running_loop().time() - started
             pause = 0.1 if lasted > LONGEST_PAUSE_S else min(pause * 2, LONGEST_PAUSE_S)
             await asyncio.sleep(pause)
 
     async def _finish_jobs(self) -> None:
-        if self._arq is None:
-            return
-        self._arq.allow_pick_jobs = False
+        for each in self._arq.values():
+            each.allow_pick_jobs = False
         # A look at the queue that had begun may still start jobs.
         await asyncio.sleep(SETTLE_S)
-        if self._arq.tasks:
-            await asyncio.wait(list(self._arq.tasks.values()), timeout=GRACE_S)
+        under_way = [task for each in self._arq.values() for task in each.tasks.values()]
+        if under_way:
+            await asyncio.wait(under_way, timeout=GRACE_S)
 
     async def _sweep_once(self) -> None:
         full = True

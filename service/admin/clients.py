@@ -2,18 +2,27 @@
 
 import re
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from service.admin.client_tls import ClientTlsAnswer, ClientTlsBody, describe_tls, require_https, tls_members
+from service.admin.client_answers import (
+    ClientAnswer,
+    ClientAsItStands,
+    ClientWithSecret,
+    SigningAlgorithm,
+    describe_client,
+    describe_clients,
+    find_client,
+)
+from service.admin.client_tls import ClientTlsBody, require_https, tls_members
 from service.domain.application import CLIENT_ID_LENGTH, Application
 from service.domain.identifiers import new_client_id, new_client_secret
-from service.errors import InvalidClientMetadata, InvalidRequest, NotFound
+from service.errors import InvalidClientMetadata, InvalidRequest
 from service.resources import Resources
 from service.web.access import hash_secret, require_administrator
-from service.web.answers import Answer, Moment, absent, page_of
+from service.web.answers import page_of
 from service.web.bodies import moment, never_null, read_body
 from service.web.operation import Operation
 from service.web.pages import page, read_page
@@ -23,7 +32,6 @@ from service.web.state import Request, resources_of
 _CLIENT_ID = re.compile(rf"[A-Za-z0-9._~:@=+-]{{1,{CLIENT_ID_LENGTH}}}", re.ASCII)
 """What a client_id may be: it stands in URLs and in `aud`."""
 
-SigningAlgorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
 
@@ -49,33 +57,6 @@ class ClientPatch(ClientTlsBody):
     id_token_signed_response_alg: SigningAlgorithm | None = Field(default=None, json_schema_extra=never_null)
 
 
-class ClientAnswer(Answer):
-    """A client."""
-
-    client_id: str
-    client_name: str | None
-    backchannel_logout_uri: str | None
-    backchannel_logout_session_required: bool
-    id_token_signed_response_alg: SigningAlgorithm
-    tls: ClientTlsAnswer = absent("What is agreed on TLS with it alone. No private key.")
-    created_at: Moment
-    updated_at: Moment
-
-
-class ClientAsItStands(ClientAnswer):
-    """A client, and how many dead letters it has."""
-
-    dead_letters: int = Field(
-        ge=0, description="Deliveries to it that were given up: `GET /api/v2/deliveries?state=dead&client_id=…`."
-    )
-
-
-class ClientWithSecret(ClientAnswer):
-    """A client and, this once, its secret."""
-
-    client_secret: str
-
-
 async def create_client(request: Request) -> Response:
     """Register a client. This answer alone shows its secret."""
     require_administrator(request)
@@ -97,31 +78,33 @@ async def create_client(request: Request) -> Response:
     )
     require_https(application)
     await resources.applications.add(application)
-    return JSONResponse({**describe_client(application), "client_secret": secret}, status_code=201, headers=NO_STORE)
+    told = await describe_client(resources, application)
+    return JSONResponse({**told, "client_secret": secret}, status_code=201, headers=NO_STORE)
 
 
 async def list_clients(request: Request) -> Response:
     """Clients by creation."""
     require_administrator(request)
+    resources = resources_of(request)
     limit, after = read_page(request)
-    found, following = await resources_of(request).applications.page(after=after, limit=limit)
-    return JSONResponse(page([describe_client(each) for each in found], following=following), headers=NO_STORE)
+    found, following = await resources.applications.page(after=after, limit=limit)
+    return JSONResponse(page(await describe_clients(resources, found), following=following), headers=NO_STORE)
 
 
 async def read_client(request: Request) -> Response:
     """One client, and how many dead letters it has."""
     require_administrator(request)
     resources = resources_of(request)
-    application = await _find(request)
+    application = await find_client(request)
     count = await resources.dead_letters.count(client_id=application.client_id, now_ms=resources.clock.now_ms())
-    return JSONResponse({**describe_client(application), "dead_letters": count}, headers=NO_STORE)
+    return JSONResponse({**await describe_client(resources, application), "dead_letters": count}, headers=NO_STORE)
 
 
 async def update_client(request: Request) -> Response:
     """Change a client. Deliveries still to be tried go by what it is now."""
     require_administrator(request)
     resources = resources_of(request)
-    application = await _find(request)
+    application = await find_client(request)
     body = await read_body(request, ClientPatch)
     required = ("backchannel_logout_session_required", "id_token_signed_response_alg")
     if any(name in body.model_fields_set and getattr(body, name) is None for name in required):
@@ -132,18 +115,22 @@ async def update_client(request: Request) -> Response:
     require_https(changed)
     _check(resources, changed.backchannel_logout_uri, changed.id_token_signed_response_alg)
     await resources.applications.replace(changed)
-    return JSONResponse(describe_client(changed), headers=NO_STORE)
+    if changed.backchannel_logout_uri != application.backchannel_logout_uri:
+        # What was found out of the old address says nothing of the new one.
+        await resources.client_healths.probe_now(changed.client_id, now_ms=resources.clock.now_ms())
+    return JSONResponse(await describe_client(resources, changed), headers=NO_STORE)
 
 
 async def replace_client_secret(request: Request) -> Response:
     """Give a client a new secret, which this answer alone shows. The old one opens nothing any more, from now on."""
     require_administrator(request)
     resources = resources_of(request)
-    application = await _find(request)
+    application = await find_client(request)
     secret = new_client_secret()
     changed = replace(application, updated_at_ms=resources.clock.now_ms(), client_secret_hash=hash_secret(secret))
     await resources.applications.replace(changed)
-    return JSONResponse({**describe_client(changed), "client_secret": secret}, headers=NO_STORE)
+    told = await describe_client(resources, changed)
+    return JSONResponse({**told, "client_secret": secret}, headers=NO_STORE)
 
 
 async def delete_client(request: Request) -> Response:
@@ -155,23 +142,9 @@ async def delete_client(request: Request) -> Response:
     taken out there; registered anew, it is enabled again where it is still named.
     """
     require_administrator(request)
-    application = await _find(request)
+    application = await find_client(request)
     await resources_of(request).applications.remove(application.client_id)
     return Response(status_code=204, headers=NO_STORE)
-
-
-def describe_client(application: Application) -> dict[str, Any]:
-    """A client as answered."""
-    return {
-        "client_id": application.client_id,
-        "client_name": application.client_name,
-        "backchannel_logout_uri": application.backchannel_logout_uri,
-        "backchannel_logout_session_required": application.backchannel_logout_session_required,
-        "id_token_signed_response_alg": application.id_token_signed_response_alg,
-        **describe_tls(application),
-        "created_at": moment(application.created_at_ms),
-        "updated_at": moment(application.updated_at_ms),
-    }
 
 
 def _check(resources: Resources, uri: str | None, algorithm: str) -> None:
@@ -188,13 +161,6 @@ def _until_when(resources: Resources, algorithm: str) -> str:
     ring = resources.key_ring
     times_s = [each.from_s for each in ring.keys.places(now_s=ring.now_s) if each.algorithm == algorithm]
     return f" before {moment(min(times_s) * 1000)}" if times_s else ""
-
-
-async def _find(request: Request) -> Application:
-    found = await resources_of(request).applications.get(request.path_params["client_id"])
-    if found is None:
-        raise NotFound("there is no such client")
-    return found
 
 
 _CLIENT = "/api/v2/clients/{client_id}"

@@ -7,8 +7,9 @@ from starlette.responses import JSONResponse, Response
 
 from service.admin.dry_run import DryRun, foretell
 from service.domain.audit import Fact
+from service.domain.delivery import OPEN
 from service.domain.identifiers import new_revocation_id
-from service.domain.revocation import RevocationRequest
+from service.domain.revocation import Lane, RevocationRequest
 from service.domain.subject import parse_subject
 from service.errors import InvalidRequest, NotFound
 from service.store.audit import about_people
@@ -35,6 +36,10 @@ class RevocationBody(Body):
     connection: Annotated[str, Field(min_length=1, max_length=256, description="The connection's name or id.")]
     subject: Subject
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON_LENGTH)] | None = None
+    lane: Annotated[
+        Lane | None,
+        Field(description="`bulk` for one of many: urgent ones overtake it. Left out: by how many there are."),
+    ] = None
 
 
 async def create_revocation(request: Request) -> Response:
@@ -61,6 +66,7 @@ async def create_revocation(request: Request) -> Response:
             user_ids=people,
             initiator="operator",
             reason=body.reason,
+            lane=body.lane,
         )
     )
     return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
@@ -93,7 +99,8 @@ async def read_revocation(request: Request) -> Response:
     if revocation is None:
         raise NotFound("there is no such revocation")
     deliveries = await resources.deliveries.of_revocation(revocation_id)
-    return JSONResponse(describe_revocation(revocation, deliveries), headers=NO_STORE)
+    healths = await resources.client_healths.get_many(each.client_id for each in deliveries if each.state in OPEN)
+    return JSONResponse(describe_revocation(revocation, deliveries, healths), headers=NO_STORE)
 
 
 OPERATIONS = (

@@ -138,6 +138,28 @@ def new_secret(shell: Shell, *, client_id: Named, yes: Yes = False) -> None:
     shell.show(shell.api.call("POST", "clients", client_id, "secret"), show_facts)
 
 
+@clients.command("pause")
+@over_api
+def pause_client(
+    shell: Shell,
+    *,
+    client_id: Named,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for whoever looks at it later.")] = None,
+) -> None:
+    """Send an application nothing until it is resumed. What it is owed waits, and nothing is lost.
+
+    logoutd clients pause notes --reason "CHG-1234, the database moves"
+    """
+    shell.show(shell.api.call("POST", "clients", client_id, "pause", body=given_only(reason=reason)), show_facts)
+
+
+@clients.command("resume")
+@over_api
+def resume_client(shell: Shell, *, client_id: Named) -> None:
+    """Send an application again what it is owed, the oldest first. Lifts a suspension too, and tries one that is down at once."""
+    shell.show(shell.api.call("POST", "clients", client_id, "resume"), show_facts)
+
+
 @clients.command("delete")
 @over_api
 def delete_client(shell: Shell, *, client_id: Named, yes: Yes = False) -> None:

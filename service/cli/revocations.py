@@ -105,6 +105,10 @@ def create_revocation(
         ),
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Kept in the receipt: a ticket's number and a sentence.")] = None,
+    lane: Annotated[
+        str | None,
+        typer.Option(metavar="LANE", help="urgent or bulk. Default: by how many were asked for within a minute."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be ended and who would be told.")
     ] = False,
@@ -121,7 +125,7 @@ def create_revocation(
     logoutd revocations create okta ada@example.com --reason 'laptop stolen' --wait
     """
     named = read_subject(subject, kind=kind, iss=iss)
-    body = {"connection": connection, "subject": named, **given_only(reason=reason)}
+    body = {"connection": connection, "subject": named, **given_only(reason=reason, lane=lane)}
     if dry_run:
         _require_dry_run(shell)
         shell.show(shell.api.call("POST", "revocations", body=body, query={"dry_run": "true"}), show_dry_run)

@@ -33,7 +33,8 @@ class Delivery:
     """The session, by the name this application knows; None: every session of `sub`."""
     state: State = "pending"
     reason: str | None = None
-    """Why it is skipped or dead: `no_logout_uri`, `client_deleted`, `gave_up`, or the refusal's code."""
+    """Why it is skipped or dead: `no_logout_uri`, `client_deleted`, `gave_up`, or the refusal's code. While it is open: why it
+    waits (`service.domain.client_health.HoldReason`)."""
     attempts: tuple[Attempt, ...] = ()
     """The latest attempts, at most MAX_ATTEMPTS_SHOWN."""
     attempt_count: int = 0
@@ -58,6 +59,14 @@ class Delivery:
     def owed_since_ms(self, accepted_at_ms: int) -> int:
         """Since when it is to be told without having been asked again: since its revocation, or since the last redelivery."""
         return self.redelivered_at_ms[-1] if self.redelivered_at_ms else accepted_at_ms
+
+    held_since_ms: int | None = None
+    """When it first had to wait for its application to be one that can be told; None when it never had to, or is closed."""
+
+    @property
+    def since_ms(self) -> int | None:
+        """When its time to be tried began: at its first attempt, or when it first had to wait for that."""
+        return min((each for each in (self.first_attempt_at_ms, self.held_since_ms) if each is not None), default=None)
 
 
 MAX_ATTEMPTS_SHOWN: Final = 50

@@ -1,7 +1,7 @@
 """A revocation: one request to sign a person out, from acceptance to the last application told."""
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 State = Literal["accepted", "notifying", "completed", "incomplete"]
 """accepted: in force, not yet worked on. notifying: applications are being told. completed: each was told or is
@@ -19,6 +19,16 @@ Initiator = Literal[
     "refresh_token_reuse",
 ]
 """Who asked: a door, an operator's hand, or a refresh token that was spent twice."""
+
+Lane = Literal["urgent", "bulk"]
+"""Who is told first. Bulk gives way to urgent everywhere, and always gets on."""
+
+BULK_AFTER: Final = 50
+"""Revocations of one initiator through one connection within BULK_WINDOW_MS after which its further ones are bulk: more than a
+person signs out by hand, fewer than a directory that is being tidied up."""
+
+BULK_WINDOW_MS: Final = 60_000
+"""The time they are counted over, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +90,8 @@ class RevocationRequest:
     initiator: Initiator
     reason: str | None = None
     scope: Scope = field(default_factory=Everything)
+    lane: Lane | None = None
+    """None: by how many its initiator asked for lately (BULK_AFTER)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +111,7 @@ class Revocation:
     completed_at_ms: int | None
     sessions_ended: int
     refresh_tokens_revoked: int
+    lane: Lane = "urgent"
     late: bool = False
     """Completed by a worker after a crash: whoever asked was never answered, and may ask again."""
     redelivered_at_ms: int | None = None

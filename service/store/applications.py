@@ -6,10 +6,11 @@ from typing import cast
 from service.domain.application import Application
 from service.errors import Conflict
 from service.store import keyspace
+from service.store.backlogs import entry_of
 from service.store.changes import replace_unchanged
 from service.store.codec import from_json, to_json
 from service.store.pages import Mark, page_of
-from service.store.record import Record
+from service.store.record import Record, Script
 
 
 class Applications:
@@ -44,8 +45,22 @@ class Applications:
         await replace_unchanged(self._record, keyspace.client(application.client_id), application)
 
     async def remove(self, client_id: str) -> None:
-        """Forget it. Deliveries still owed to it become `skipped`, with the reason `client_deleted`."""
-        await self._record.pipeline([("DEL", keyspace.client(client_id)), ("ZREM", keyspace.CLIENTS, client_id)])
+        """Forget it, and whether it can be told. Deliveries still owed to it become `skipped`, with the reason
+        `client_deleted`: those that wait are looked at now."""
+        forget = Script(
+            "forget_client",
+            [
+                keyspace.DUE,
+                keyspace.backlog(client_id),
+                keyspace.client_health(client_id),
+                keyspace.CLIENT_STATES,
+            ],
+            [client_id, entry_of(client_id)],
+        )
+        # In this order: whoever looks must find it gone.
+        await self._record.pipeline(
+            [("DEL", keyspace.client(client_id)), ("ZREM", keyspace.CLIENTS, client_id), forget]
+        )
 
     async def page(self, *, after: Mark | None, limit: int) -> tuple[tuple[Application, ...], Mark | None]:
         """Applications by creation, of `limit` list entries after one, and where the next page begins; entries without an

@@ -4,6 +4,9 @@ All keys of one person share the hash tag `{user_id}`, all keys of one revocatio
 one connection `{connection_id}`, those of the audit trail `{audit}`; a script touches one tag only, so the record can live in a
 cluster. No key is ever found by scanning.
 
+What waits for an application lies beside the due index, so that an entry moves from one to the other in one script: a cluster
+places a key by what is in its braces, and one without braces by its whole name, so `{logoutd:due}` is where `logoutd:due` is.
+
 | key | type | holds | lives |
 |---|---|---|---|
 | `logoutd:person:{user}` | hash | who they are, `audit_salt`, `clock`, through when what is ended | until erased, then 402 days |
@@ -48,9 +51,14 @@ cluster. No key is ever found by scanning.
 | `logoutd:dead-letters-of-client:ID` | zset | an application's, likewise pruned | dead_letter_days from the latest on |
 | `logoutd:dead-letters-of-connection:CONNECTION` | zset | a connection's, likewise pruned | dead_letter_days from the latest on |
 | `logoutd:redelivered` | zset | revocations with redelivered deliveries, by when that was | until finished, and seen to be |
+| `logoutd:replay:CONNECTION:HASH` | string | what a `jti` came with, as a fingerprint | the token's expiry + skew, or longer |
+| `logoutd:recent:CONNECTION:NAME` | zset | what an initiator lately asked for | a minute from the latest on |
 | `logoutd:open` | zset | revocations not finished, by acceptance | until finished |
 | `logoutd:due` | zset | revocation and delivery ids by the time somebody must look at them | until done |
-| `logoutd:replay:CONNECTION:HASH` | string | what a `jti` came with, as a fingerprint | the token's expiry + skew, or longer |
+| `logoutd:backlog:{logoutd:due}:ID` | zset | an application's deliveries that wait, urgent ones first | until let go |
+| `logoutd:backlogs:{logoutd:due}` | zset | the client_ids of all backlogs by their length | until empty |
+| `logoutd:client-health:{logoutd:due}:ID` | hash | why an application is not told now, if it is not | until all is well |
+| `logoutd:client-states:{logoutd:due}` | hash | client_id → `paused`, `suspended` or `circuit_open` | until all is well |
 | `logoutd:kept:ID` | hash | a logout token that could not be verified yet: connection, token, moment, looks | a day |
 | `logoutd:kept-of:CONNECTION` | zset | ids of a connection's kept tokens by arrival | a day from the latest on |
 | `logoutd:erased` | zset | user_ids of people who were erased, by that moment | until done |
@@ -75,6 +83,8 @@ DUE: Final = f"{PREFIX}:due"
 ERASED: Final = f"{PREFIX}:erased"
 DEAD_LETTERS: Final = f"{PREFIX}:dead-letters"
 REDELIVERED: Final = f"{PREFIX}:redelivered"
+BACKLOGS: Final = f"{PREFIX}:backlogs:{{{DUE}}}"
+CLIENT_STATES: Final = f"{PREFIX}:client-states:{{{DUE}}}"
 STATISTICS: Final = f"{PREFIX}:statistics"
 WORKERS: Final = f"{PREFIX}:workers"
 AUDIT_TRAIL: Final = f"{PREFIX}:{{audit}}:trail"
@@ -247,6 +257,16 @@ def client(client_id: str) -> str:
     return f"{PREFIX}:client:{client_id}"
 
 
+def backlog(client_id: str) -> str:
+    """Its deliveries that wait."""
+    return f"{PREFIX}:backlog:{{{DUE}}}:{client_id}"
+
+
+def client_health(client_id: str) -> str:
+    """Whether it can be told now."""
+    return f"{PREFIX}:client-health:{{{DUE}}}:{client_id}"
+
+
 def revocation(revocation_id: str) -> str:
     """A receipt's head."""
     return f"{PREFIX}:revocation:{{{revocation_id}}}"
@@ -275,6 +295,11 @@ def dead_letters_of_client(client_id: str) -> str:
 def dead_letters_of_connection(connection_id: str) -> str:
     """The dead deliveries of revocations through one connection."""
     return f"{DEAD_LETTERS}-of-connection:{connection_id}"
+
+
+def recent(connection_id: str, initiator: str) -> str:
+    """What it lately asked for."""
+    return f"{PREFIX}:recent:{connection_id}:{initiator}"
 
 
 def replay(connection_id: str, hashed: str) -> str:

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Final
 from pydantic import Field, TypeAdapter
 
 from service.domain.delivery import OPEN, Delivery
-from service.domain.revocation import Revocation, RevocationRequest, Scope
+from service.domain.revocation import (
+    BULK_AFTER,
+    BULK_WINDOW_MS,
+    Lane,
+    Revocation,
+    RevocationRequest,
+    Scope,
+)
 from service.store import keyspace
 from service.store.codec import to_json
 from service.store.durability import Durability
@@ -36,13 +43,17 @@ class Revocations:
             "user_ids": json.dumps(request.user_ids),
             "initiator": request.initiator,
             "reason": request.reason,
+            "lane": request.lane,
             "scope": _SCOPE.dump_json(request.scope).decode(),
             "state": "accepted",
             "accepted_at_ms": str(now_ms),
         }
         written = json.dumps({name: value for name, value in facts.items() if value is not None})
         of_connection = keyspace.revocations_of_connection(request.connection_id)
-        *_, flat = await self._record.pipeline(
+        recent = keyspace.recent(request.connection_id, request.initiator)
+        # What was said to be bulk makes nothing else bulk.
+        counted: list[Command | Script] = [("ZADD", recent, "NX", now_ms, rid)] if request.lane is None else []
+        *_, lately, flat = await self._record.pipeline(
             [
                 ("ZADD", keyspace.DUE, "NX", look_at_ms, rid),
                 ("ZADD", keyspace.OPEN, "NX", now_ms, rid),
@@ -50,20 +61,26 @@ class Revocations:
                 ("ZADD", of_connection, "NX", now_ms, rid),
                 # Sessions outlive their connection, and so do their revocations: of a removed one nobody prunes the list.
                 ("PEXPIREAT", of_connection, now_ms + self._receipt_ms),
+                *counted,
+                ("PEXPIREAT", recent, now_ms + BULK_WINDOW_MS),
+                ("ZREMRANGEBYSCORE", recent, "-inf", now_ms - BULK_WINDOW_MS),
+                ("ZCARD", recent),
                 Script("record_revocation", [keyspace.revocation(rid)], [written]),
             ]
         )
-        recorded = _revocation(rid, dict(zip(flat[::2], flat[1::2], strict=True)))
+        found = dict(zip(flat[::2], flat[1::2], strict=True))
+        # Not recorded yet: `mark_revoked` does that. What a crash leaves without a lane is urgent.
+        recorded = _revocation(rid, {"lane": "bulk" if lately > BULK_AFTER else "urgent", **found})
         if recorded.state in {"completed", "incomplete"}:
             # A repeat of one that is finished must not leave it on the list of open ones.
             await self.close(rid)
         return recorded
 
-    async def mark_revoked(self, revocation_id: str, *, at_ms: int, late: bool = False) -> bool:
-        """Note from when nothing it covers is honoured; False when that was noted before. `late`: it was completed after a
-        crash, and nobody was answered."""
+    async def mark_revoked(self, revocation_id: str, *, at_ms: int, lane: Lane = "urgent", late: bool = False) -> bool:
+        """Note from when nothing it covers is honoured, and its lane; False when that was noted before. `late`: it was
+        completed after a crash, and nobody was answered."""
         key = keyspace.revocation(revocation_id)
-        calls: list[Command | Script] = [("HSETNX", key, "revoked_at_ms", at_ms)]
+        calls: list[Command | Script] = [("HSETNX", key, "revoked_at_ms", at_ms), ("HSETNX", key, "lane", lane)]
         if late:
             calls.append(("HSETNX", key, "late", "1"))
         noted, *_ = await self._record.pipeline(calls)
@@ -129,6 +146,11 @@ class Revocations:
         found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in wanted])
         return {rid: _revocation(rid, facts) for rid, facts in zip(wanted, found, strict=True) if facts}
 
+    async def lanes(self, revocation_ids: Sequence[str]) -> dict[str, Lane]:
+        """In which lane each of these is."""
+        found = await self._record.pipeline([("HGET", keyspace.revocation(each), "lane") for each in revocation_ids])
+        return {name: _lane(lane) for name, lane in zip(revocation_ids, found, strict=True)}
+
     async def page(
         self, *, connection_id: str | None, user_id: str | None, state: str | None, after: Mark | None, limit: int
     ) -> tuple[tuple[Revocation, ...], Mark | None]:
@@ -156,6 +178,10 @@ class Revocations:
         await self._record.pipeline(commands)
 
 
+def _lane(noted: str | None) -> Lane:
+    return "bulk" if noted == "bulk" else "urgent"
+
+
 def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
     def moment(name: str) -> int | None:
         return int(facts[name]) if name in facts else None
@@ -172,6 +198,7 @@ def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
         revoked_at_ms=moment("revoked_at_ms"),
         completed_at_ms=moment("completed_at_ms"),
         redelivered_at_ms=moment("redelivered_at_ms"),
+        lane=_lane(facts.get("lane")),
         late=facts.get("late") == "1",
         sessions_ended=int(facts.get("sessions_ended", 0)),
         refresh_tokens_revoked=int(facts.get("refresh_tokens_revoked", 0)),

@@ -39,9 +39,11 @@ class Schedule:
         if ids:
             await self._record.run("ZREM", keyspace.DUE, *ids)
 
-    async def settle(self, *, finished: Sequence[str], done: Sequence[str], due: Mapping[str, int]) -> None:
-        """After attempts, in one round trip: revocations that are finished, deliveries nobody needs to look at again, and
-        when the others are due."""
+    async def settle(
+        self, *, finished: Sequence[str], done: Sequence[str], due: Mapping[str, int], held: Sequence[Script] = ()
+    ) -> None:
+        """After attempts, in one round trip: revocations that are finished, deliveries nobody needs to look at again, when
+        others are due, and those that move to a backlog (`Backlogs.holding`)."""
         calls: list[Command | Script] = []
         if finished:
             calls += [("ZREM", keyspace.OPEN, *finished), ("ZREM", keyspace.DUE, *finished)]
@@ -49,7 +51,7 @@ class Schedule:
             calls.append(("ZREM", keyspace.DUE, *done))
         if due:
             calls.append(("ZADD", keyspace.DUE, *(part for name, at_ms in due.items() for part in (at_ms, name))))
-        await self._record.pipeline(calls)
+        await self._record.pipeline([*calls, *held])
 
     async def claim(self, *, now_ms: int, hidden_until_ms: int, limit: int) -> tuple[str, ...]:
         """Take what is overdue; whatever is not done or rescheduled by `hidden_until_ms` comes up again."""

@@ -146,7 +146,10 @@ class Delivery(Answer):
     state: deliveries.State
     attempts: list[Attempt] = Field(description=f"The latest, at most {deliveries.MAX_ATTEMPTS_SHOWN}.")
     sid: str = absent("The session it is told of, where it is not told of them all.")
-    reason: str = absent("Why it is skipped or dead, as a code such as `no_logout_uri`.")
+    reason: str = absent(
+        "As a code: why it is skipped or dead, such as `no_logout_uri`; and, while it is not, why it waits: `paused`, "
+        "`suspended`, `circuit_open` (the application does not answer), `rate_limited` or `busy` (it is not its turn yet)."
+    )
     next_attempt_at: Moment = absent("When it will be tried again.")
     redelivered_at: list[Moment] = absent(
         f"When it was tried anew: the latest times, at most {deliveries.MAX_REDELIVERIES_SHOWN}. Attempts before each of them "
@@ -164,6 +167,10 @@ class ReceiptHead(Answer):
     scope: Everything | OneSession | SessionsBegunBy | TokenFamily = Field(discriminator="kind")
     initiator: revocations.Initiator = Field(description="Who asked.")
     reason: str | None
+    lane: revocations.Lane = Field(
+        description="`urgent`, or `bulk`: one of many, which gives way to urgent ones. By the operator's word, or because its "
+        f"initiator asked for more than {revocations.BULK_AFTER} through this connection within a minute."
+    )
     state: revocations.State = Field(
         description="`accepted`: in force. `notifying`: applications are being told. `completed`: each was told, or skipped "
         "with a reason. `incomplete`: at least one could not be told, and nothing more will be tried."

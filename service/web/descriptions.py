@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.domain.client_health import ClientHealth
 from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Everything, OneSession, Revocation, Scope, SessionsBegunBy, TokenFamily
 from service.domain.session import Participant, Session
@@ -47,8 +48,13 @@ def describe_person(person: Person) -> dict[str, Any]:
     }
 
 
-def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] | None = None) -> dict[str, Any]:
-    """A receipt; in lists its head alone, without deliveries."""
+def describe_revocation(
+    revocation: Revocation,
+    deliveries: Sequence[Delivery] | None = None,
+    healths: Mapping[str, ClientHealth] | None = None,
+) -> dict[str, Any]:
+    """A receipt; in lists its head alone, without deliveries. `healths`: of the applications that are still owed something."""
+    healths = healths or {}
     told: dict[str, Any] = {
         "revocation_id": revocation.revocation_id,
         "connection_id": revocation.connection_id,
@@ -57,6 +63,7 @@ def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] |
         "scope": _scope(revocation.scope),
         "initiator": revocation.initiator,
         "reason": revocation.reason,
+        "lane": revocation.lane,
         "state": revocation.state,
         "accepted_at": moment(revocation.accepted_at_ms),
         "revoked_at": moment_or_none(revocation.revoked_at_ms),
@@ -66,7 +73,11 @@ def describe_revocation(revocation: Revocation, deliveries: Sequence[Delivery] |
     }
     if revocation.redelivered_at_ms is not None:
         told["redelivered_at"] = moment(revocation.redelivered_at_ms)
-    return told if deliveries is None else {**told, "deliveries": [describe_delivery(each) for each in deliveries]}
+    return (
+        told
+        if deliveries is None
+        else {**told, "deliveries": [describe_delivery(each, healths.get(each.client_id)) for each in deliveries]}
+    )
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
@@ -88,8 +99,11 @@ def _scope(scope: Scope) -> dict[str, Any]:
             return {"kind": kind, "session_id": session_id, "family_id": family_id}
 
 
-def describe_delivery(delivery: Delivery) -> dict[str, Any]:
-    """What is owed to one application, with its attempts."""
+def describe_delivery(delivery: Delivery, health: ClientHealth | None = None) -> dict[str, Any]:
+    """What is owed to one application, with its attempts; of one that waits, why by `health`."""
+    reason = delivery.reason
+    if health is not None and delivery.state in OPEN:
+        reason = health.why_waiting(reason)
     told: dict[str, Any] = {
         "delivery_id": delivery.delivery_id,
         "client_id": delivery.client_id,
@@ -98,8 +112,8 @@ def describe_delivery(delivery: Delivery) -> dict[str, Any]:
     }
     if delivery.sid is not None:
         told["sid"] = delivery.sid
-    if delivery.reason is not None:
-        told["reason"] = delivery.reason
+    if reason is not None:
+        told["reason"] = reason
     if delivery.state in OPEN and delivery.next_attempt_at_ms is not None:
         told["next_attempt_at"] = moment(delivery.next_attempt_at_ms)
     if delivery.redelivered_at_ms:

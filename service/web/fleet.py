@@ -1,6 +1,6 @@
 """The fleet's numbers as Prometheus metrics: read from Redis once per scrape, the same from every service process."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -8,9 +8,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.domain.revocation import Lane
 from service.errors import Unavailable
-from service.jobs import Queue
+from service.jobs import QUEUES, Queue
+from service.store.backlogs import Backlogs
 from service.store.blast_radius import BlastRadius
+from service.store.client_health import ClientHealths
 from service.store.dead_letters import DeadLetters
 from service.store.heartbeats import Heartbeats
 from service.store.schedule import Backlog, Schedule
@@ -24,9 +27,12 @@ class FleetCollector(Collector):
     totals: Totals | None
     backlog: Backlog | None
     dead_letters: int | None
-    workers: int
     held_connections: int
-    oldest_job_s: float
+    held: Mapping[str, int]
+    """Applications that are told nothing now, by why."""
+    waiting: int
+    workers: int
+    oldest_job_s: Mapping[Lane, float]
     now_ms: int
 
     @classmethod
@@ -39,6 +45,8 @@ class FleetCollector(Collector):
         blast_radius: BlastRadius,
         dead_letters: DeadLetters,
         queue: Queue,
+        client_healths: ClientHealths,
+        backlogs: Backlogs,
         now_ms: int,
     ) -> "FleetCollector":
         """Ask the record. A scrape during an outage still has this process's numbers, and `logoutd_record_up` 0."""
@@ -47,9 +55,11 @@ class FleetCollector(Collector):
                 totals=await statistics.totals(),
                 backlog=await schedule.backlog(),
                 dead_letters=await dead_letters.count(now_ms=now_ms),
-                workers=len(await heartbeats.alive(now_ms=now_ms)),
                 held_connections=await blast_radius.count_held(),
-                oldest_job_s=await queue.oldest_age_s(),
+                held=await client_healths.counts(),
+                waiting=await backlogs.total(),
+                workers=len(await heartbeats.alive(now_ms=now_ms)),
+                oldest_job_s={lane: await queue.oldest_age_s(lane) for lane in QUEUES},
                 now_ms=now_ms,
             )
         except Unavailable:
@@ -57,9 +67,11 @@ class FleetCollector(Collector):
                 totals=None,
                 backlog=None,
                 dead_letters=None,
-                workers=0,
                 held_connections=0,
-                oldest_job_s=0.0,
+                held={},
+                waiting=0,
+                workers=0,
+                oldest_job_s={},
                 now_ms=now_ms,
             )
 
@@ -123,8 +135,26 @@ class FleetCollector(Collector):
         )
         yield GaugeMetricFamily(
             "logoutd_overdue_seconds",
-            "How long what waits longest for a worker has waited: an overdue entry or a queued job, in seconds.",
-            value=max(self._age(backlog.most_overdue_ms), self.oldest_job_s),
+            "How long what waits longest for a worker has waited: an overdue entry or a queued urgent job, in seconds.",
+            value=max(self._age(backlog.most_overdue_ms), self.oldest_job_s.get("urgent", 0.0)),
+        )
+
+        ages = GaugeMetricFamily(
+            "logoutd_queue_age_seconds", "How long the job that waits longest has waited, in seconds.", labels=["lane"]
+        )
+        for lane, age_s in self.oldest_job_s.items():
+            ages.add_metric([lane], age_s)
+        yield ages
+        held = GaugeMetricFamily(
+            "logoutd_clients_held",
+            "Applications that are told nothing now, by why (`paused`, `suspended`, `circuit_open`).",
+            labels=["state"],
+        )
+        for state, count in sorted(self.held.items()):
+            held.add_metric([state], count)
+        yield held
+        yield GaugeMetricFamily(
+            "logoutd_waiting_deliveries", "Logout tokens that wait in backlogs of applications.", value=self.waiting
         )
 
     def _age(self, since_ms: int | None) -> float:

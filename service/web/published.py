@@ -125,7 +125,7 @@ async def read_readiness(request: Request) -> Response:
     if unfit is not None:
         return _not_ready(f"{unfit.subject}: {unfit.detail}", RETRY_AFTER_S, told)
     overdue_ms = 0 if backlog.most_overdue_ms is None else max(0, now_ms - backlog.most_overdue_ms)
-    overdue_s = max(overdue_ms / 1000, await resources.queue.oldest_age_s())
+    overdue_s = max(overdue_ms / 1000, await resources.queue.oldest_age_s("urgent"))
     told["queue"] = {"open_revocations": backlog.open_revocations, "overdue_seconds": overdue_s}
     return JSONResponse({"status": "ok", "redis": "ok", **told, "workers": len(alive)}, headers=NO_STORE)
 
@@ -145,6 +145,8 @@ async def read_metrics(request: Request) -> Response:
         blast_radius=resources.blast_radius,
         dead_letters=resources.dead_letters,
         queue=resources.queue,
+        client_healths=resources.client_healths,
+        backlogs=resources.backlogs,
         now_ms=resources.fleet_clock.now_ms(),
     )
     body = generate_latest(resources.numbers.registry) + fleet.exposition()

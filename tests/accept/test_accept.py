@@ -282,6 +282,7 @@ async def test_its_log_lines_say_what_happened_and_to_nobody_by_name(house: Hous
         **common,
         "people": 2,
         "scope": "everything",
+        "lane": "urgent",
         "revoked_in_ms": 0,
     }
     assert heard.one("revocation.repeated") == {"event": "revocation.repeated", **common}

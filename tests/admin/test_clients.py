@@ -16,6 +16,7 @@ MEMBERS = {
     "backchannel_logout_uri",
     "backchannel_logout_session_required",
     "id_token_signed_response_alg",
+    "delivery",
     "created_at",
     "updated_at",
 }

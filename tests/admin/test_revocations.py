@@ -21,6 +21,7 @@ RECEIPT = {
     "scope",
     "initiator",
     "reason",
+    "lane",
     "state",
     "accepted_at",
     "revoked_at",

@@ -97,3 +97,12 @@ def test_lists_come_in_pages_or_whole(commands: Commands, server: Any) -> None:
     assert ([each["client_id"] for each in whole["items"]], whole["next_cursor"]) == (names, None)
     assert "cursor" in commands.fails(1, "clients", "list", "--cursor", "nonsense")
     assert "--limit" in commands.fails(2, "clients", "list", "--limit", "101")
+
+
+def test_an_application_is_paused_and_resumed(commands: Commands) -> None:
+    commands.does("clients", "create", "notes")
+    paused = commands.does("clients", "pause", "notes", "--reason", "CHG-1", "--json").json["delivery"]
+    assert (paused["state"], paused["reason"]) == ("paused", "CHG-1")
+    assert commands.does("clients", "pause", "notes").facts["delivery.state"] == "paused"
+    assert commands.does("clients", "resume", "notes").facts["delivery.state"] == "active"
+    assert "no such client" in commands.fails(1, "clients", "pause", "nobody")

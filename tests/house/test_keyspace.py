@@ -119,6 +119,8 @@ async def story(api: Api, idp: IdentityProvider) -> None:
             api.clock.advance(10)
             if revoke not in {"person", "logout"}:
                 await worker.create_arq_worker(burst=True).async_run()
+            if revoke == "door":
+                await api.resources.client_healths.pause("wiki", reason=None, now_ms=api.clock.now_ms())
             await worker.sweeper.sweep()
             await worker.sweeper.tidy()
             await api.resources.seals.keep()

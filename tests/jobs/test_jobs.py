@@ -61,11 +61,11 @@ async def test_the_same_hint_within_a_minute_is_one_job_and_later_another(redis:
 
 async def test_how_long_the_job_that_waits_longest_has_waited_is_known(redis: ArqRedis) -> None:
     queue = Queue(redis, Numbers())
-    assert await queue.oldest_age_s() == 0
+    assert await queue.oldest_age_s("urgent") == 0
     await queue.revoke("rev_1")
     await redis.zincrby(QUEUE, -5000, "rev_1:0")
     await queue.revoke("rev_2")
-    assert 5 <= await queue.oldest_age_s() < 60
+    assert 5 <= await queue.oldest_age_s("urgent") < 60
 
 
 async def test_a_job_is_worth_running_for_a_while_only(redis: ArqRedis) -> None:

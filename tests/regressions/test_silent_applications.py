@@ -1,4 +1,4 @@
-"""Applications that do not answer: few attempts at a time, later and later, and the others have the slots."""
+"""Applications that do not answer: few attempts at a time, and the others have the slots."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -6,22 +6,27 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.support.house import DAY_S, House
+from workers import slots as slots_module
 from workers.slots import PER_CLIENT, PER_SUSPECT, NoSlotError, Slots
 
 
-async def test_applications_that_do_not_answer_cannot_fill_the_slots_of_all() -> None:
+async def test_applications_that_do_not_answer_cannot_fill_the_slots_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots_module, "PATIENCE_S", 0.01)
     slots = Slots(16)
     silent = [f"silent-{number}" for number in range(7)]
     for each in silent:
         slots.report(each, answered=False)
     async with AsyncExitStack() as held:
         for each in silent:
-            for _ in range(PER_SUSPECT):
-                await held.enter_async_context(slots.of(each))
-            with pytest.raises(NoSlotError):
-                await held.enter_async_context(slots.of(each))
+            while True:
+                try:
+                    await held.enter_async_context(slots.of(each))
+                except NoSlotError:
+                    break
+        slots.report("healthy", answered=True)
         async with asyncio.timeout(1):
-            await held.enter_async_context(slots.of("healthy"))
+            for _ in range(8):
+                await held.enter_async_context(slots.of("healthy"))
 
 
 async def test_one_that_answers_again_has_its_whole_share_again() -> None:
@@ -33,7 +38,10 @@ async def test_one_that_answers_again_has_its_whole_share_again() -> None:
             await held.enter_async_context(slots.of("crm"))
 
 
-async def test_one_whose_turn_never_comes_is_given_up_after_a_day(house: House) -> None:
+async def test_one_whose_turn_never_comes_is_given_up_after_a_day(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots_module, "PATIENCE_S", 0.01)
     await house.application("silent", "http://127.0.0.1:9/logout")
     await house.sign_in("ada", "silent")
     slots = house.worker.notifier.slots
@@ -43,12 +51,16 @@ async def test_one_whose_turn_never_comes_is_given_up_after_a_day(house: House) 
             await held.enter_async_context(slots.of("silent"))
         rid = await house.revoke("ada")
         await house.work_off(rid)
-        put_off = await house.delivery(rid)
-        assert (put_off.state, put_off.attempt_count, put_off.put_off_count) == ("pending", 0, 1)
+        waits = await house.delivery(rid)
+        assert (waits.state, waits.reason, waits.attempt_count) == ("pending", "busy", 0)
 
-        house.clock.advance(DAY_S + 1)
-        await house.worker.notifier.deliver(await house.receipt(rid))
+        house.clock.advance(DAY_S)
+        await house.sweep()
+        assert (await house.delivery(rid)).state == "pending"
+        house.clock.advance(1)
+        await house.sweep()
 
     given_up = await house.delivery(rid)
     assert (given_up.state, given_up.reason, given_up.attempt_count) == ("dead", "gave_up", 0)
     assert (await house.receipt(rid)).state == "incomplete"
+    assert await house.due() == {}

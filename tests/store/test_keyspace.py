@@ -7,6 +7,7 @@ import pytest
 from service.domain.audit import Fact
 from service.domain.revocation import SessionsBegunBy
 from service.store import keyspace
+from service.store.backlogs import Hold, Waiting
 from tests.support.contents import lifetimes_ms, types
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 from tests.support.strangers import answer, stranger
@@ -56,6 +57,10 @@ async def fill(house: House) -> None:
         await resources.redeliverer.of_revocation(dead.revocation_id)
     await resources.upstream.mark_logged_out(CONNECTION, iss=UPSTREAM, sub="ada", sid="sid-1", at_ms=now_ms)
     await resources.kept_tokens.keep(CONNECTION, "token", now_ms=now_ms, look_at_ms=now_ms + DAY_S * 1000)
+    waiting = [Waiting(delivery_id="dlv_a_b", since_ms=now_ms, bulk=False)]
+    hold = Hold(client_id="mail", waiting=waiting, look_at_ms=now_ms, crowded=False)
+    await resources.schedule.settle(finished=[], done=[], due={}, held=[resources.backlogs.holding(hold)])
+    await resources.client_healths.pause("mail", reason="maintenance", now_ms=now_ms)
     await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])
     await resources.heartbeats.beat("host:1", now_ms=now_ms)
     await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
@@ -79,7 +84,17 @@ async def test_every_key_that_is_written_is_on_the_map_with_its_type_and_every_r
 
 async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(house: House, redis_url: str) -> None:
     await fill(house)
-    lasting = ("until deleted", "until erased", "until finished", "until done", "for ever", "pruned")
+    lasting = (
+        "until deleted",
+        "until erased",
+        "until finished",
+        "until done",
+        "until let go",
+        "until empty",
+        "until all is well",
+        "for ever",
+        "pruned",
+    )
 
     for key, left_ms in lifetimes_ms(redis_url).items():
         if not key.startswith(("arq:", "logoutd:queue")):
@@ -109,6 +124,13 @@ async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(hou
 def test_all_keys_of_a_person_share_one_hash_tag(key: object) -> None:
     assert callable(key)
     assert re.findall(r"\{([^}]*)\}", key(user_id("ada"))) == [user_id("ada")]
+
+
+@pytest.mark.parametrize(
+    "key", [keyspace.BACKLOGS, keyspace.CLIENT_STATES, keyspace.backlog("a"), keyspace.client_health("a")]
+)
+def test_all_that_moves_to_and_from_the_due_index_lies_where_that_does(key: str) -> None:
+    assert re.findall(r"\{([^}]*)\}", key) == [keyspace.DUE]
 
 
 @pytest.mark.parametrize("key", [keyspace.revocation, keyspace.deliveries, keyspace.leases])

@@ -17,6 +17,8 @@ from service.domain.session import Participant
 from service.domain.subject import iss_sub
 from service.embedded_redis import EmbeddedRedis
 from service.errors import InvalidGrant, NotFound, Unavailable
+from service.store.backlogs import Release
+from service.store.client_health import Report
 from service.store.covered import EndedSession, Told
 from service.store.deliveries import Settlement
 from service.store.kept_tokens import KeptToken
@@ -30,6 +32,8 @@ ADA = user_id("ada")
 STORES = (
     "connections",
     "applications",
+    "client_healths",
+    "backlogs",
     "people",
     "covered",
     "upstream",
@@ -109,6 +113,30 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "applications.replace": lambda: r.applications.replace(application),
         "applications.remove": lambda: r.applications.remove("crm"),
         "applications.page": lambda: r.applications.page(after=None, limit=1),
+        "client_healths.get": lambda: r.client_healths.get("crm"),
+        "client_healths.get_many": lambda: r.client_healths.get_many(["crm"]),
+        "client_healths.addressees": lambda: r.client_healths.addressees(["crm"]),
+        "client_healths.take_probe": lambda: r.client_healths.take_probe(
+            "crm", "a", now_ms=now_ms, probing_until_ms=now_ms
+        ),
+        "client_healths.report": lambda: r.client_healths.report(
+            [Report(client_id="crm", attempt="a", answered=False)], now_ms=now_ms
+        ),
+        "client_healths.pause": lambda: r.client_healths.pause("crm", reason=None, now_ms=now_ms),
+        "client_healths.resume": lambda: r.client_healths.resume("crm", now_ms=now_ms),
+        "client_healths.probe_now": lambda: r.client_healths.probe_now("crm", now_ms=now_ms),
+        "client_healths.counts": r.client_healths.counts,
+        "backlogs.heads": lambda: r.backlogs.heads({"crm": 1}),
+        "backlogs.older_than": lambda: r.backlogs.older_than({"crm": now_ms}, limit=1),
+        "backlogs.release": lambda: r.backlogs.release(
+            [Release(client_id="crm", delivery_ids=["a"], next_look_ms=now_ms, released=1)],
+            hidden_until_ms=now_ms,
+            due_at_ms=now_ms,
+        ),
+        "backlogs.restore": lambda: r.backlogs.restore({"crm": ["a"]}, at_ms=now_ms),
+        "backlogs.heal": lambda: r.backlogs.heal(at_ms=now_ms),
+        "backlogs.counts": lambda: r.backlogs.counts(["crm"]),
+        "backlogs.total": r.backlogs.total,
         "people.register": lambda: r.people.register(ADA, CONNECTION, [iss_sub(UPSTREAM, "ada")]),
         "people.resolve": lambda: r.people.resolve(CONNECTION, [iss_sub(UPSTREAM, "ada")]),
         "people.get": lambda: r.people.get(ADA),
@@ -167,6 +195,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "redeliveries.held": lambda: _held(house, rid),
         "redeliveries.write": lambda: _redeliver(house, rid),
         "revocations.plan": lambda: _plan(house, rid),
+        "revocations.lanes": lambda: r.revocations.lanes([rid]),
         "revocations.close": lambda: r.revocations.close(rid),
         "revocations.get": lambda: r.revocations.get(rid),
         "revocations.page": lambda: r.revocations.page(

@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from service.domain.application import Application
+from service.domain.client_health import ClientHealth
 from service.domain.connection import Connection, ConnectionOptions
 from service.domain.delivery import Delivery
 from service.domain.identifiers import (
@@ -28,6 +29,7 @@ from service.domain.refresh_token import RefreshToken, expiry_of
 from service.domain.revocation import (
     Everything,
     Initiator,
+    Lane,
     OneSession,
     Revocation,
     RevocationRequest,
@@ -36,6 +38,7 @@ from service.domain.revocation import (
 )
 from service.domain.session import Participant, Session, SignIn
 from service.domain.subject import SubjectIdentifier, iss_sub
+from service.jobs import QUEUES
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.store import keyspace
@@ -246,6 +249,7 @@ class House:
         session_id: str | None = None,
         scope: Scope | None = None,
         revocation_id: str | None = None,
+        lane: Lane | None = None,
     ) -> RevocationRequest:
         """What a verified caller would ask for."""
         scope = scope or (OneSession(session_id=session_id) if session_id else Everything())
@@ -255,11 +259,14 @@ class House:
             user_ids=tuple(user_id(name) for name in names),
             initiator=INITIATORS[scope.kind],
             scope=scope,
+            lane=lane,
         )
 
-    async def revoke(self, *names: str, session_id: str | None = None, scope: Scope | None = None) -> str:
+    async def revoke(
+        self, *names: str, session_id: str | None = None, scope: Scope | None = None, lane: Lane | None = None
+    ) -> str:
         """Accept a revocation of people, of one session, or of what a scope says; its id."""
-        accepted = await self.resources.sink.accept(self.request(*names, session_id=session_id, scope=scope))
+        accepted = await self.resources.sink.accept(self.request(*names, session_id=session_id, scope=scope, lane=lane))
         return accepted.revocation_id
 
     async def revoke_family(self, secret: str, *, initiator: Initiator = "refresh_token_delete") -> str:
@@ -302,8 +309,22 @@ class House:
 
     async def run_queue(self) -> None:
         """Run the jobs on the queue until it is empty, as arq runs them, and wait for every attempt they began."""
-        await self.worker.create_arq_worker(burst=True).async_run()
+        for lane in QUEUES:
+            await self.worker.create_arq_worker(burst=True, lane=lane).async_run()
         await self.attempts_end()
+
+    async def sweep(self) -> None:
+        """Sweep and run the queue until neither finds anything that is due now."""
+        while await self.worker.sweeper.sweep():
+            await self.run_queue()
+
+    async def waiting(self, client_id: str) -> tuple[str, ...]:
+        """The deliveries in an application's backlog, the first to be let go first."""
+        return tuple(await self.resources.record.run("ZRANGE", keyspace.backlog(client_id), 0, -1))
+
+    async def health(self, client_id: str) -> ClientHealth:
+        """Whether an application can be told, as the fleet knows it."""
+        return await self.resources.client_healths.get(client_id)
 
     async def receipt(self, revocation_id: str) -> Revocation:
         """A revocation's head."""

@@ -5,7 +5,9 @@ writes down every request it could read.
 """
 
 import asyncio
+import base64
 import contextlib
+import json
 import queue
 import socket
 import ssl
@@ -13,7 +15,8 @@ import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+from urllib.parse import parse_qs
 
 from tests.support.waiting import PATIENCE_S
 
@@ -29,6 +32,14 @@ class Request:
     target: str
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The claims of the logout token it brings, unverified."""
+        (token,) = parse_qs(self.body.decode(), strict_parsing=True)["logout_token"]
+        payload = token.split(".")[1]
+        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return claims
 
 
 Behaviour = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
@@ -245,6 +256,16 @@ async def reset(_request: Request, writer: asyncio.StreamWriter) -> None:
 async def hang_up(_request: Request, writer: asyncio.StreamWriter) -> None:
     """Takes the request and closes without a word."""
     writer.close()
+
+
+def late(after_s: float, then: Behaviour) -> Behaviour:
+    """Answers after so many seconds."""
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(after_s)  # the very thing it does: being late
+        await then(request, writer)
+
+    return behave
 
 
 def wait_then(event: asyncio.Event, then: Behaviour) -> Behaviour:

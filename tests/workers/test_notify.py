@@ -36,7 +36,8 @@ from tests.support.strangers import (
 from tests.support.tokens import private_key
 from workers import notify
 from workers import slots as slots_module
-from workers.notify import JOB_PATIENCE_S, LEASE_MS, LEASED_AGAIN_MS, PUT_OFF_MS
+from workers.notify import JOB_PATIENCE_S, LEASE_MS, LEASED_AGAIN_MS
+from workers.release import LOOK_MS
 from workers.slots import PER_CLIENT, PER_SUSPECT
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
@@ -458,58 +459,49 @@ async def test_a_worker_whose_lease_ran_out_before_its_answer_came_records_nothi
     assert (await house.resources.statistics.totals()).attempts == {"2xx": 1}
 
 
-async def test_an_application_without_a_free_slot_is_put_off_without_being_asked(
+async def test_an_application_without_a_free_slot_has_its_delivery_wait_in_its_backlog(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots_module, "PATIENCE_S", 0.01)
     async with stranger(answer()) as app, AsyncExitStack() as stack:
         await house.application("crm", app.url())
+        house.worker.notifier.slots.report("crm", answered=True)
         for _ in range(PER_CLIENT):
             await stack.enter_async_context(house.worker.notifier.slots.of("crm"))
         rid = await accept(house)
         with listening() as heard:
             await house.work_off(rid)
-        put_off = await house.delivery(rid)
-        waited_s = await turn_to_next(house, rid)
+        held = await house.delivery(rid)
         await stack.aclose()
         assert app.connections == 0
+        assert await house.due() == {"backlog:crm": house.clock.now_ms() + LOOK_MS}
 
-        await attempt_again(house, rid)
+        house.clock.advance(LOOK_MS / 1000)
+        await house.sweep()
 
-    assert (put_off.state, put_off.attempt_count, put_off.first_attempt_at_ms) == ("pending", 0, None)
-    assert PUT_OFF_MS <= waited_s * 1000 <= 2 * PUT_OFF_MS
-    assert heard.one("delivery.put_off")["reason"] == "no_slot"
+    assert (held.state, held.reason, held.attempt_count, held.first_attempt_at_ms) == ("pending", "busy", 0, None)
+    assert heard.one("delivery.held")["reason"] == "busy"
     delivered = await house.delivery(rid)
-    assert (delivered.state, delivered.attempt_count) == ("delivered", 1)
+    assert (delivered.state, delivered.reason, delivered.attempt_count) == ("delivered", None, 1)
     assert (await house.resources.statistics.totals()).attempts == {"2xx": 1}
-
-
-async def test_one_that_is_busy_again_and_again_is_put_off_for_longer_and_longer(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slots_module, "PATIENCE_S", 0.001)
-    waits_ms = []
-    async with stranger(then(answer(503), answer(200))) as app, AsyncExitStack() as stack:
-        await house.application("crm", app.url())
-        for _ in range(PER_CLIENT):
-            await stack.enter_async_context(house.worker.notifier.slots.of("crm"))
-        rid = await accept(house)
-        await house.work_off(rid)
-        for _ in range(7):
-            waits_ms.append(1000 * await turn_to_next(house, rid))
-            await attempt_again(house, rid)
-        await stack.aclose()
-        await turn_to_next(house, rid)
-        await attempt_again(house, rid)
-        tried = await house.delivery(rid)
-
-    for wait_ms, least_ms in zip(waits_ms, (1000, 2000, 4000, 8000, 16_000, 30_000, 30_000), strict=True):
-        assert least_ms <= wait_ms <= 2 * least_ms
-    assert (tried.state, tried.attempt_count, tried.put_off_count) == ("retrying", 1, 0)
+    assert await house.due() == {}
 
 
 async def test_one_that_does_not_answer_is_asked_by_few_at_a_time_until_it_does(house: House) -> None:
-    async with stranger(then(hang_up, answer(200))) as app:
+    asked_at_once, most_at_once, answering = 0, 0, asyncio.Event()
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked_at_once, most_at_once
+        if len(app.requests) == 1:
+            await hang_up(request, writer)
+            return
+        asked_at_once += 1
+        most_at_once = max(most_at_once, asked_at_once)
+        await answering.wait()
+        asked_at_once -= 1
+        await answer(200)(request, writer)
+
+    async with stranger(behave) as app:
         await house.application("crm", app.url(), session_required=True)
         first = await accept(house)
         await house.work_off(first)
@@ -517,12 +509,13 @@ async def test_one_that_does_not_answer_is_asked_by_few_at_a_time_until_it_does(
         for _ in range(PER_SUSPECT + 3):
             await house.sign_in("ada", "crm")
         second = await house.revoke("ada")
-        await house.work_off(second)
-        asked = [each for each in await house.deliveries(second) if each.attempt_count]
-        assert len(asked) == PER_SUSPECT
+        await house.begin_to_work_off(second)
+        await app.seen(1 + PER_SUSPECT)
+        # Were more let through, they would be there by now: the job has waited for its attempts in vain.
+        assert (len(app.requests), most_at_once) == (1 + PER_SUSPECT, PER_SUSPECT)
 
-        house.clock.advance(2 * PUT_OFF_MS / 1000)
-        await attempt_again(house, second)
+        answering.set()
+        await house.attempts_end()
     assert (await house.receipt(second)).state == "completed"
 
 
@@ -639,10 +632,10 @@ async def test_a_fault_in_one_delivery_is_logged_and_spoils_no_other(house: Hous
         rid = await accept(house, "crm", "mail")
         # A lone surrogate, which no door lets in: here it stands for any fault of ours.
         broken, healthy = replace(planned(rid, "crm"), sub="\ud800"), planned(rid, "mail")
-        applications = await house.resources.applications.get_many(["crm", "mail"])
+        addressees = await house.resources.client_healths.addressees(["crm", "mail"])
         with listening() as heard:
             await house.worker.notifier.attempt(
-                await house.receipt(rid), [broken, healthy], applications, lease_until_ms=house.clock.now_ms() + 1
+                await house.receipt(rid), [broken, healthy], addressees, lease_until_ms=house.clock.now_ms() + 1
             )
             await house.attempts_end()
     assert heard.one("delivery.fault")["delivery_id"] == broken.delivery_id

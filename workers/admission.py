@@ -1,0 +1,110 @@
+"""Whether a delivery may be sent now, where it waits if not, and what an attempt says of its application to the whole fleet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from service.domain.client_health import FIRST_PROBE_MS, HoldReason
+from service.domain.clock import Clock
+from service.domain.delivery import Delivery
+from service.domain.retry_schedule import RetrySchedule
+from service.domain.revocation import Revocation
+from service.store.client_health import Addressee, Change, ClientHealths, Report
+from service.telemetry import get_logger
+from workers.ledger import Held
+from workers.outbound import Outcome
+from workers.release import LONGEST_LOOK_MS, LOOK_MS
+from workers.slots import NoSlotError, Slots
+
+log = get_logger(__name__)
+
+OUR_OWN: Final = frozenset({"no_signing_key", "internal_error"})
+"""Errors that are no application's doing."""
+
+BE_PATIENT: Final = frozenset({408, 425, 429})
+"""Answers that neither speak against an application nor show that it takes logout tokens again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """One per worker process. `receipt_ms`: how long a delivery may wait in all, however long its application is paused."""
+
+    clock: Clock
+    client_healths: ClientHealths
+    slots: Slots
+    retry_schedule: RetrySchedule
+    receipt_ms: int
+
+    async def blocked(self, addressee: Addressee, attempt: str, lease_until_ms: int) -> Held | None:
+        """Why this may not be sent now, if it may not. Where one delivery may find out whether the application is back, this
+        is the one unless another was first."""
+        now_ms = self.clock.now_ms()
+        health = addressee.health
+        reason = health.held(now_ms)
+        if reason is None and health.breaker(now_ms) != "closed":
+            client_id = addressee.application.client_id
+            first = await self.client_healths.take_probe(
+                client_id, attempt, now_ms=now_ms, probing_until_ms=lease_until_ms
+            )
+            reason = None if first else health.blocked_by
+        return None if reason is None else Held(reason=reason, look_at_ms=self._look_at_ms(addressee, reason))
+
+    def without_slot(self, error: NoSlotError) -> Held:
+        """The same of one that found no slot."""
+        if error.bounced:
+            return Held(reason="circuit_open", look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
+        return Held(reason="busy", look_at_ms=self.clock.now_ms() + LOOK_MS)
+
+    def _look_at_ms(self, addressee: Addressee, reason: HoldReason) -> int:
+        now_ms = self.clock.now_ms()
+        if reason == "paused":
+            return now_ms + LONGEST_LOOK_MS
+        # Where another's probe was taken a moment ago, its report moves this.
+        return max(addressee.health.probe_at_ms, now_ms + LOOK_MS)
+
+    def hold(
+        self, delivery: Delivery, addressee: Addressee, revocation: Revocation, held: Held
+    ) -> tuple[Delivery, Held | None]:
+        """The delivery put into its application's backlog, or given up because it has waited for too long."""
+        now_ms = self.clock.now_ms()
+        waits = replace(
+            delivery, reason=held.reason, held_since_ms=delivery.held_since_ms or now_ms, next_attempt_at_ms=None
+        )
+        gives_up_at_ms = addressee.health.gives_up_at_ms(
+            since_ms=waits.since_ms or now_ms,
+            accepted_at_ms=delivery.owed_since_ms(revocation.accepted_at_ms),
+            window_ms=int(self.retry_schedule.window_s * 1000),
+            receipt_ms=self.receipt_ms,
+        )
+        if now_ms > gives_up_at_ms:
+            return replace(waits, state="dead", reason="gave_up", held_since_ms=None), None
+        return waits, held
+
+    async def report(self, addressee: Addressee, outcome: Outcome, attempt: str) -> None:
+        """Tell the fleet what this attempt says of the application, where that is news."""
+        answered = answers(outcome)
+        if answered is None or (answered and addressee.health.answers):
+            return
+        client_id = addressee.application.client_id
+        report = Report(client_id=client_id, attempt=attempt, answered=answered)
+        (change,) = await self.client_healths.report([report], now_ms=self.clock.now_ms())
+        if change in {"opened", "suspended", "probed"}:
+            self.slots.bounce(client_id)
+        told = _CHANGES.get(change)
+        if told is not None:
+            (log.warning if change == "suspended" else log.info)(told, client_id=client_id, error=outcome.error)
+
+
+_CHANGES: Final[Mapping[Change, str]] = {
+    "opened": "client.circuit_opened",
+    "closed": "client.circuit_closed",
+    "suspended": "client.suspended",
+}
+
+
+def answers(outcome: Outcome) -> bool | None:
+    """Whether an attempt found somebody there (`service.domain.client_health`); None where it tells nothing of that: faults
+    of ours, and an application that asks for patience."""
+    if outcome.error in OUR_OWN or outcome.status in BE_PATIENT:
+        return None
+    return outcome.status is not None and outcome.status < 500
