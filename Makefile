@@ -6,8 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
+SOAK_REVOCATIONS ?= 3000
+SOAK_SEED ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo dev fmt lock
+.PHONY: help setup check test soak demo dev fmt lock
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +25,11 @@ check: $(READY) ## Format, lint, types, import rules
 
 test: $(READY) ## Every test
 	$(BIN)/pytest
+
+# SOAK_SEED=N repeats the plan of that seed; without it each run has another.
+soak: $(READY) ## The fault tests whole: thousands of revocations while everything is killed, a few minutes
+	$(BIN)/python -m tests.support.faults --revocations $(SOAK_REVOCATIONS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+	$(BIN)/pytest -m soak
 
 demo: $(READY) ## A person is signed out of three applications, end to end
 	$(BIN)/logoutd demo
