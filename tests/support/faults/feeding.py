@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 
 from tests.support.faults.applications import Application
-from tests.support.faults.fleet import ADMIN_TOKEN, Fleet
+from tests.support.faults.fleet import ADMIN_TOKEN, ALGORITHM, Fleet
 from tests.support.faults.plan import Person, Way
 from tests.support.identity_provider import NOTHING, IdentityProvider
 from tests.support.okta_events import okta_batch, okta_event, okta_user
@@ -123,7 +123,7 @@ class Feeder:
                 "client_id": app.client_id,
                 "backchannel_logout_uri": app.uri,
                 "backchannel_logout_session_required": app.session_required,
-                "id_token_signed_response_alg": "ES256",
+                "id_token_signed_response_alg": ALGORITHM,
             }
             made = await self.api("POST", "/api/v2/clients", body, expect=(201,))
             self.secrets.add(made["client_secret"])

@@ -5,24 +5,27 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import redis
 
-from service.dev.child import Child
+from service.dev.child import START_LIMIT_S, Child
 from service.embedded_redis import EmbeddedRedis
-from service.keys.generate import generate_signing_keys
 from service.store import keyspace
 from tests.support.processes import ROOT
-from tests.support.signing_keys import write_keys
+from tests.support.signing_keys import jwk, jwks, write_keys
 
 ADMIN_TOKEN: Final = "administrator-of-a-run-full-of-faults"
 """The management API's token."""
 
 LOOPBACK: Final = "127.0.0.1"
+
+ALGORITHM: Final = "ES256"
+"""What logout tokens are signed with: RSA keys take long to read, and processes start often here."""
 
 
 class Fleet:
@@ -37,6 +40,8 @@ class Fleet:
         self.urls: dict[str, str] = {}
         """Where each service listens."""
         self.logs: dict[str, Path] = {}
+        self.environment: dict[str, str] = {}
+        """The settings of them all, but for the port."""
 
     @property
     def processes(self) -> dict[str, Child]:
@@ -108,9 +113,9 @@ def running_fleet(
     """Everything, started and ready; stopped when the block ends. The PUBLIC_URL is the first service's."""
     with ExitStack() as cleanup:
         server = EmbeddedRedis(folder / "redis")
-        ports = [cleanup.enter_context(closing(_held_port())) for _ in range(pods)]
+        ports = [cleanup.enter_context(closing(held_port())) for _ in range(pods)]
         addresses = [each.getsockname()[1] for each in ports]
-        keys = write_keys(folder / "signing-keys.json", generate_signing_keys())
+        keys = write_keys(folder / "signing-keys.json", jwks(jwk(ALGORITHM)))
         settings = {
             "PYTHONPATH": str(ROOT),
             "LOGOUTD_HOST": LOOPBACK,
@@ -125,6 +130,7 @@ def running_fleet(
             **(environment or {}),
         }
         fleet = Fleet(server, {}, {})
+        fleet.environment = settings
 
         def child(name: str, module: str, **more: str) -> Child:
             fleet.logs[name] = folder / f"{name}.log"
@@ -144,11 +150,15 @@ def running_fleet(
         for each in fleet.processes.values():
             each.spawn()
         for name, each in fleet.services.items():
-            _wait_for_port(fleet.urls[name], each)
+            wait_for_port(fleet.urls[name], partial(_runs, each))
         yield fleet
 
 
-def _held_port() -> socket.socket:
+def _runs(child: Child) -> bool:
+    return child.running
+
+
+def held_port() -> socket.socket:
     """A socket bound to a free port and not listening: nobody else gets it, and a service may still listen there."""
     held = socket.socket()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -160,15 +170,16 @@ def _is_ready(_child: Child) -> bool:
     raise AssertionError("a fleet's processes are waited for by what they answer")
 
 
-def _wait_for_port(url: str, child: Child) -> None:
-    deadline = time.monotonic() + 30
+def wait_for_port(url: str, is_alive: Callable[[], bool]) -> None:
+    """Return once something listens there. RuntimeError when it has ended instead, or does not within START_LIMIT_S."""
+    deadline = time.monotonic() + START_LIMIT_S
     address = (LOOPBACK, int(url.rpartition(":")[2]))
-    while child.running and time.monotonic() < deadline:
+    while is_alive() and time.monotonic() < deadline:
         with closing(socket.socket()) as trial:
             if trial.connect_ex(address) == 0:
                 return
         time.sleep(0.02)
-    raise RuntimeError(f"{child.name} does not listen on {url}")
+    raise RuntimeError(f"nothing listens on {url}")
 
 
 def _end(children: list[Child]) -> None:
