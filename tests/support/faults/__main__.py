@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="logoutd-faults-") as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        verdict = carry_out(make_plan(given.seed, size), folder, say)
+        verdict = carry_out(make_plan(given.seed, size), folder, say).verdict
     for line in verdict.lines():
         say(line)
     return 1 if verdict.breaches else 0

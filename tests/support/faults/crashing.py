@@ -228,7 +228,7 @@ def _set_ahead(ahead_s: float) -> None:
     def ahead(clock: SystemClock) -> int:
         return now_ms(clock) + ahead_ms
 
-    SystemClock.now_ms = ahead  # type: ignore[method-assign]
+    SystemClock.now_ms = ahead  # type: ignore[method-assign, assignment]
 
 
 def _serve() -> None:

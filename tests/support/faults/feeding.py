@@ -109,7 +109,9 @@ class Feeder:
     applications: Sequence[Application]
     http: aiohttp.ClientSession
     answers: list[tuple[float, str]] = field(default_factory=list)
-    """When a call had an answer below 500, and of which service."""
+    """When a call had an answer that it was made for, and of which service."""
+    refusals: list[tuple[float, str]] = field(default_factory=list)
+    """When a call was answered with 503, and by which service."""
     secrets: set[str] = field(default_factory=lambda: {ADMIN_TOKEN})
     """What must stand in no log."""
     unexpected: list[str] = field(default_factory=list)
@@ -207,7 +209,9 @@ class Feeder:
             if answer is not None and answer.status in expect:
                 self.answers.append((time.monotonic(), name))
                 return json.loads(answer.content) if answer.content else None
-            if answer is not None and answer.status not in {503, 429}:
+            if answer is not None and answer.status == 503:
+                self.refusals.append((time.monotonic(), name))
+            elif answer is not None:
                 self.unexpected.append(
                     f"{method} {path.split('?', maxsplit=1)[0]}: {answer.status} {answer.content[:200]!r}"
                 )

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 
 from tests.support.faults.applications import Applications
-from tests.support.faults.conducting import Conductor
+from tests.support.faults.conducting import Conductor, Endured
 from tests.support.faults.feeding import AT_ONCE, CALLER_TIMEOUT_S, Connection, Feeder, GaveUp, Life
 from tests.support.faults.fleet import Fleet, running_fleet
 from tests.support.faults.plan import Misbehaviour, Plan
@@ -168,7 +169,20 @@ async def _end_all_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def carry_out(plan: Plan, folder: Path, say: Callable[[str], None]) -> Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A run that is over."""
+
+    verdict: Verdict
+    endured: tuple[Endured, ...]
+    answers: tuple[tuple[float, str], ...]
+    refusals: tuple[tuple[float, str], ...]
+    """As the feeder has them: when, and by which service."""
+    process_ids: tuple[dict[str, int], dict[str, int]]
+    """Of our own processes, by name: before it and after."""
+
+
+def carry_out(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
     """Run a plan in an empty folder, on the main thread. Logs stay there."""
     for line in plan.lines():
         say(line)
@@ -179,6 +193,7 @@ def carry_out(plan: Plan, folder: Path, say: Callable[[str], None]) -> Verdict:
     ):
         say(f"running since {time.strftime('%H:%M:%S')}; logs in {folder}")
         conductor = Conductor(fleet=fleet)
+        before = {name: each.pid for name, each in fleet.processes.items()}
         started_s = time.monotonic()
         all_fed = outside.begin(started_s)
         conductor.carry_out(plan.faults, started_s=started_s)
@@ -192,6 +207,13 @@ def carry_out(plan: Plan, folder: Path, say: Callable[[str], None]) -> Verdict:
         verdict.hold("nobody answered", outside.gave_up)
         verdict.hold("an answer nobody should have", outside.feeder.unexpected)
         verdict.hold("an end that was not clean", conductor.unclean)
+        after = {name: each.pid for name, each in fleet.processes.items()}
         secrets = outside.feeder.secrets | outside.applications.texts
     judge_logs(verdict, fleet.logs.values(), secrets)
-    return verdict
+    return Outcome(
+        verdict=verdict,
+        endured=tuple(conductor.endured),
+        answers=tuple(outside.feeder.answers),
+        refusals=tuple(outside.feeder.refusals),
+        process_ids=(before, after),
+    )
