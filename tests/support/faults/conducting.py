@@ -43,6 +43,7 @@ class Conductor:
     unclean: list[str] = field(default_factory=list)
     """Processes that did not end as they should when they were asked to."""
     _started_s: dict[str, float] = field(default_factory=dict)
+    _broken: set[str] = field(default_factory=set)
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _order: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -60,6 +61,9 @@ class Conductor:
 
     def _begin(self, fault: Fault) -> None:
         began_s, name = time.monotonic(), fault.target
+        if name in self._broken:  # the one before takes longer than was planned
+            self._at(began_s + POLL_S, lambda: self._begin(fault))
+            return
         if fault.deed != "forget" and self.fleet.has_ended(name):
             self.unclean.append(f"{name} had ended by itself, with status {self.fleet.status(name)}")
             self._start(name)
@@ -76,6 +80,7 @@ class Conductor:
                 except redis.RedisError:  # Redis is away just now, and the queue with it
                     self._at(time.monotonic() + POLL_S, lambda: self._begin(fault))
                     return
+        self._broken.add(name)
         self._at(began_s + fault.lasts_s, lambda: self._end(fault, began_s))
 
     def _start(self, name: str) -> None:
@@ -104,4 +109,5 @@ class Conductor:
                 self._start(name)
             case "forget":
                 pass
+        self._broken.remove(name)
         self.endured.append(Endured(fault=fault, began_s=began_s, ended_s=time.monotonic()))

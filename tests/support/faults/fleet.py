@@ -96,11 +96,12 @@ class Fleet:
             return int(client.delete(*found)) if found else 0
 
     def open_revocations(self) -> int:
-        """How many are not finished. An entry without a record is none: its process died before it was written, nobody was
-        told that it was, and the entry is kept for ten minutes lest it still is."""
+        """How many are recorded and not finished. An entry without a record is none: its process died before it was written,
+        nobody was told that it was, and the entry is kept for ten minutes lest it still is."""
         with closing(self._client()) as client:
             listed = client.zrange(keyspace.OPEN, 0, -1)
-            return sum(client.exists(keyspace.revocation(each)) for each in listed)
+            states = [client.hget(keyspace.revocation(each), "state") for each in listed]
+            return sum(each in {"accepted", "notifying"} for each in states)
 
     def _client(self) -> Any:  # redis-py types every answer as one that may have to be awaited
         return redis.Redis(unix_socket_path=str(self.redis.socket), decode_responses=True, socket_timeout=1)

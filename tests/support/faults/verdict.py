@@ -37,6 +37,8 @@ class Verdict:
     faults: int = 0
     longest_until_answered_s: float = 0.0
     longest_until_told_s: float = 0.0
+    slowest: str = ""
+    """Which that was."""
     breaches: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
@@ -47,7 +49,7 @@ class Verdict:
         ):
             yield f"{name:24} {getattr(self, name)}"
         yield f"{'longest_until_answered':24} {self.longest_until_answered_s:.2f} s"
-        yield f"{'longest_until_told':24} {self.longest_until_told_s:.2f} s"
+        yield f"{'longest_until_told':24} {self.longest_until_told_s:.2f} s, after {self.slowest or 'none'}"
         yield f"{'breaches':24} {len(self.breaches)}"
         yield from (f"  {each}" for each in self.breaches)
 
@@ -113,7 +115,8 @@ def measure_recovery(
         ]
         verdict.longest_until_answered_s = max(verdict.longest_until_answered_s, min(after, default=0.0))
         late = [at_s - each.ended_s for acknowledged_s, at_s in first_told if acknowledged_s <= each.ended_s < at_s]
-        verdict.longest_until_told_s = max(verdict.longest_until_told_s, max(late, default=0.0))
+        if max(late, default=0.0) > verdict.longest_until_told_s:
+            verdict.longest_until_told_s, verdict.slowest = max(late), str(each.fault).strip()
     verdict.faults = len(endured)
 
 
