@@ -49,5 +49,6 @@ def test_every_restart_happened(outcome: Outcome) -> None:
     assert [name for name in PROCESSES if before[name] == after[name]] == []
 
 
-def test_nothing_is_told_twice(outcome: Outcome) -> None:
-    assert outcome.verdict.duplicates == 0
+def test_nothing_is_told_twice_but_for_an_attempt_in_flight(outcome: Outcome) -> None:
+    stopped = [each for each in outcome.endured if each.fault.target.startswith("worker")]
+    assert outcome.verdict.duplicates <= len(stopped)

@@ -132,7 +132,10 @@ class Applications:
                         request.transport.abort()
                     return web.Response(status=500)
                 case None:
-                    application.told.append(told)
+                    await asyncio.sleep(0)
+                    if request.transport is not None and not request.transport.is_closing():
+                        # Else the sender has given up waiting for us, and what nobody hears is no answer.
+                        application.told.append(told)
                     return web.Response()
 
         return take

@@ -16,7 +16,7 @@ from tests.support.faults.plan import Fault
 GRACE_S: Final = 20.0
 """Longest a process may take to end after SIGTERM, in seconds: less than Kubernetes and Compose grant it."""
 
-START_S: Final = 5.0
+START_S: Final = 15.0
 """How long after its start a process may be without a handler for SIGTERM, in seconds: it then ends at once, by the signal,
 and has nothing in hand."""
 

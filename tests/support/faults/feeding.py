@@ -20,7 +20,7 @@ from tests.support.okta_events import okta_batch, okta_event, okta_user
 CALLER_TIMEOUT_S: Final = 5.0
 """How long a caller waits for an answer, in seconds; some identity providers give up sooner."""
 
-PATIENCE_S: Final = 90.0
+PATIENCE_S: Final = 180.0
 """How long a caller repeats itself, in seconds, before it gives up. A run in which one does has failed to recover."""
 
 LONGEST_BACKOFF_S: Final = 1.0
@@ -76,8 +76,8 @@ class Life:
     acknowledged_s: float | None = None
     """When the revocation was answered with success, by the monotonic clock."""
     tries: int = 0
-    effective_at_once: bool = False
-    """Whether nothing of it was honoured when that was asked right after the answer."""
+    effective_at_once: bool | None = None
+    """Whether nothing of it was honoured when that was asked right after the answer; None: nobody answered that."""
 
     @property
     def sub(self) -> str:

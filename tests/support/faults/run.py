@@ -147,7 +147,7 @@ class Outside:
             return
         verdict.acknowledged += 1
         refused = await self.feeder.rotate(life.revoked.online, first)
-        dead = life.effective_at_once and not any(honoured) and refused.get("error") == "invalid_grant"
+        dead = life.effective_at_once is not False and not any(honoured) and refused.get("error") == "invalid_grant"
         verdict.effective += dead
         if not dead:
             verdict.breaches.append(
