@@ -76,6 +76,17 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+class _Worker(Worker):
+    """arq's worker. It shields a job's last write from cancellation, and nobody is left to hear of it when that fails: a Redis
+    that goes away would be told as a fault of ours."""
+
+    async def finish_job(self, *args: Any, **kwargs: Any) -> None:
+        await _unless_redis_is_away(super().finish_job(*args, **kwargs))
+
+    async def finish_failed_job(self, *args: Any, **kwargs: Any) -> None:
+        await _unless_redis_is_away(super().finish_failed_job(*args, **kwargs))
+
+
 class WorkerProcess:
     """Everything one worker process runs."""
 
@@ -183,7 +194,7 @@ class WorkerProcess:
 
     def create_arq_worker(self, *, burst: bool = False, lane: Lane = "urgent") -> Worker:
         """arq's part: it takes jobs off the queue of a lane. `burst`: ends when the queue is empty."""
-        return Worker(
+        return _Worker(
             functions=[
                 func(_guarded(self._revoke), name=jobs.REVOKE),
                 func(_guarded(self._notify), name=jobs.NOTIFY),
@@ -271,6 +282,14 @@ class WorkerProcess:
             except Exception:  # a fault must not end the loop that everything undone depends on
                 log.exception("worker.fault", act=getattr(act, "__name__", "?"))
             await asyncio.sleep(pause)
+
+
+async def _unless_redis_is_away(write: Coroutine[Any, Any, None]) -> None:
+    try:
+        await write
+    except (RedisError, OSError) as error:
+        # The queue still has the job: it is run again, and finds nothing to do.
+        log.warning("job.end_not_queued", error=type(error).__name__)
 
 
 def _guarded(work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:

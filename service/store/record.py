@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -49,7 +50,7 @@ def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> BlockingConne
     """A pool that waits instead of failing when it is empty, and reconnects instead of failing when Redis restarts."""
     # redis-py 5 checks a server's certificate and not that it is this server's, unless told to.
     encrypted = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
-    return BlockingConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         **encrypted,
         max_connections=size,
@@ -63,6 +64,25 @@ def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> BlockingConne
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
+    pool.connection_class = _losing_connections(pool.connection_class)
+    return pool
+
+
+def _losing_connections(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """That kind of connection, which says so when it is lost just before something is sent.
+
+    uvloop says then that "the handler is closed", by a RuntimeError that redis-py takes for a fault and neither retries nor
+    names: a Redis that restarts would be answered with 500.
+    """
+
+    class LosingConnection(kind):  # type: ignore[misc, valid-type]  # one class for each kind there is
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - its
+            try:
+                await super().send_packed_command(command, check_health)
+            except RuntimeError as error:
+                raise RedisConnectionError("closed while something was sent") from error
+
+    return LosingConnection
 
 
 class Record:

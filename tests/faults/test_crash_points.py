@@ -1,0 +1,72 @@
+"""A process killed at any step of a revocation's way, and its Redis in the middle of any pipeline: law 2, point by point.
+
+For each point one person, and one process that dies there: before each call to Redis, with each part of a pipeline sent, before
+and after each call to an application, after the last. A step that is added to the way is added here by itself.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.faults.crash_matrix import Case, Matrix
+
+DOORS = ("global token revocation", "logout token")
+"""What each is tried at; the third only by `make soak`: its way is the first one's but for a step."""
+
+ALIVE = (True, True, True)
+DEAD = (False, False, False)
+
+APPLICATIONS = 2
+
+
+@pytest.fixture(scope="module", params=[DOORS, pytest.param((*DOORS, "event hook"), marks=pytest.mark.soak)], ids=len)
+def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Case]]:
+    """Everything that has crashed, after a worker has cleaned up and providers have repeated themselves."""
+    with Matrix.open(tmp_path_factory.mktemp("crashes")) as matrix:
+        for door in request.param:
+            matrix.crash_services(door)
+        matrix.crash_workers()
+        matrix.recover()
+        yield matrix.cases
+
+
+def test_every_step_of_a_revocation_was_died_at(cases: list[Case]) -> None:
+    names = {case.whose: [each.point.name for each in cases if each.whose == case.whose] for case in cases}
+    assert set(names) >= {"worker", *(f"service, {door}" for door in DOORS)}
+    assert all(len(each) > 12 for each in names.values())
+    assert names["worker"].count("POST") == 2 * APPLICATIONS
+    # A worker may take a step less where two outcomes are written together.
+    missed = [str(case) for case in cases if not case.reached]
+    assert len(missed) < len(cases) / 10, missed
+
+
+def test_whatever_was_acknowledged_is_in_force_before_any_worker_runs(cases: list[Case]) -> None:
+    assert [f"{case}: {case.honoured}" for case in cases if case.acknowledged and case.honoured != DEAD] == []
+
+
+def test_nobody_is_ever_half_signed_out(cases: list[Case]) -> None:
+    moments = [(case, each) for case in cases for each in (case.honoured, case.honoured_unrepeated)]
+    assert [f"{case}: {honoured}" for case, honoured in moments if honoured not in {ALIVE, DEAD}] == []
+
+
+def test_what_died_unanswered_was_done_in_full_or_not_at_all(cases: list[Case]) -> None:
+    unanswered = [case for case in cases if not case.acknowledged and not case.repeated_first]
+    done = [case for case in unanswered if case.honoured_unrepeated == DEAD]
+    assert [str(case) for case in done if not case.told_unrepeated] == []
+    assert [str(case) for case in unanswered if case.told_unrepeated and case not in done] == []
+    # Both happen: those that died before their record, and those that died after it.
+    assert done
+    assert len(done) < len(unanswered)
+
+
+def test_the_repeat_of_what_nobody_answered_makes_it_so(cases: list[Case]) -> None:
+    assert [f"{case}: {case.honoured_at_last}" for case in cases if case.honoured_at_last != DEAD] == []
+
+
+def test_every_application_was_told_of_everybody(cases: list[Case]) -> None:
+    untold = [f"{case}: {case.told_at_last}" for case in cases if len(case.told_at_last) != APPLICATIONS]
+    assert untold == []
+
+
+def test_every_receipt_is_finished(cases: list[Case]) -> None:
+    assert [f"{case}: {case.receipts}" for case in cases if set(case.receipts) != {"completed"}] == []

@@ -1,0 +1,286 @@
+"""One revocation after the other, each with a process that dies at another step of its way, and what that leaves behind."""
+
+import os
+import select
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.support.authorization_server import CLOSED, AuthorizationServer, Connection, Receipt, Session
+from tests.support.faults.crashing import NEVER, Forge, Order, Step, steps_of
+from tests.support.faults.fleet import ADMIN_TOKEN, ALGORITHM, LOOPBACK, Fleet, held_port, running_fleet, wait_for_port
+from tests.support.identity_provider import IdentityProvider
+from tests.support.okta_events import HOOK_SECRET, okta_batch, okta_event, okta_user
+from tests.support.relying_party import RelyingParties
+from tests.support.story import Person, Story, by_email
+from tests.support.waiting import POLL_S, eventually
+
+LEASES_RUN_OUT_S: Final = 45.0
+"""How far ahead the clock of the worker is that cleans up, in seconds: more than anything is left to whoever died."""
+
+PATIENCE_S: Final = 60.0
+"""Longest wait for everything to be cleaned up, in seconds."""
+
+STILL_S: Final = 0.3
+"""How long nothing is done by a worker that has finished, in seconds."""
+
+Request = Callable[[str], httpx.Response]
+"""Sends one message of an identity provider's, always the same, to the service at a URL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Where a process dies."""
+
+    step: int
+    commands: int = 0
+    after: bool = False
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.step == NEVER:
+            return "once it has answered"
+        how = "after" if self.after else f"with {self.commands} commands of" if self.commands else "before"
+        return f"{how} step {self.step}, {self.name}"
+
+
+@dataclass(kw_only=True)
+class Case:
+    """One person, and the process that died on the way of their revocation."""
+
+    whose: str
+    """Which process, and through which door."""
+    point: Point
+    person: Person
+    session: Session
+    tokens: tuple[str, str]
+    send: Request
+    reached: bool = False
+    """Whether the process died where it was to."""
+    acknowledged: bool = False
+    honoured: tuple[bool, ...] = ()
+    """The session and both refresh tokens, right after that."""
+    repeated_first: bool = False
+    """Whether the identity provider sent its message again before a worker ran."""
+    honoured_unrepeated: tuple[bool, ...] = ()
+    """The same when a worker had cleaned up, and before any repeat."""
+    told_unrepeated: bool = False
+    honoured_at_last: tuple[bool, ...] = ()
+    told_at_last: set[str] = field(default_factory=set)
+    """Which applications know, by client_id."""
+    receipts: list[str] = field(default_factory=list)
+    """The states of what was recorded."""
+
+    def __str__(self) -> str:
+        return f"{self.whose}, dead {self.point}"
+
+
+class Matrix:
+    """The parts every case shares: a service that stays, no worker until everything has crashed, two applications."""
+
+    def __init__(
+        self, fleet: Fleet, forge: Forge, folder: Path, idp: IdentityProvider, parties: RelyingParties
+    ) -> None:
+        self.fleet, self.forge, self.folder = fleet, forge, folder
+        self.server = AuthorizationServer(fleet.urls["service-0"], ADMIN_TOKEN)
+        self.story = Story(server=self.server, idp=idp, parties=parties, mark="crash")
+        self.web, self.crm = (
+            self.story.application(name, id_token_signed_response_alg=ALGORITHM) for name in ("web", "crm")
+        )
+        self.connection = self.story.connection(
+            self.web, self.crm, okta_event_hook_secret=HOOK_SECRET, revoke_offline_access=True
+        )
+        self.http = httpx.Client(trust_env=False, timeout=10)
+        self.cases: list[Case] = []
+        self._count = 0
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator["Matrix"]:
+        """Everything, until the block ends."""
+        with ExitStack() as stack:
+            fleet = stack.enter_context(running_fleet(folder, pods=1, workers=0))
+            forge = stack.enter_context(Forge.open())
+            idp = stack.enter_context(IdentityProvider.in_thread())
+            parties = stack.enter_context(RelyingParties.running())
+            matrix = cls(fleet, forge, folder, idp, parties)
+            stack.callback(matrix.server.http.close)
+            stack.callback(matrix.http.close)
+            yield matrix
+
+    def crash_services(self, door: str) -> None:
+        """A revocation through this door for each step of its way in the service."""
+        for _ in range(2):  # Redis learns the scripts in the first: the steps of the second are those of every other
+            steps = self._crash_service(self._case(f"service, {door}", Point(step=NEVER), door))
+        for point in points_of(steps):
+            self._crash_service(self._case(f"service, {door}", point, door))
+
+    def crash_workers(self) -> None:
+        """A revocation for each step of its way in the worker."""
+        for _ in range(2):
+            steps = self._crash_worker(self._case("worker", Point(step=NEVER), "global token revocation"))
+        for point in points_of(steps):
+            self._crash_worker(self._case("worker", point, "global token revocation"))
+
+    def recover(self) -> None:
+        """Start a worker and wait until it has done everything; then let the providers repeat what nobody answered."""
+        order = self._order("workers", clock_ahead_s=LEASES_RUN_OUT_S)
+        self.forge.start(order)
+        eventually(self.fleet.open_revocations, lambda count: count == 0, within_s=PATIENCE_S)
+        told = self._told()
+        for case in self.cases:
+            case.honoured_unrepeated = self._honoured(case)
+            case.told_unrepeated = told[case.session.user_id] == {self.web.client_id, self.crm.client_id}
+            if not case.acknowledged and not case.repeated_first:
+                answer = case.send(self.fleet.urls["service-0"])
+                assert answer.is_success, f"{case}: repeated, {answer.status_code} {answer.text}"
+        eventually(self.fleet.open_revocations, lambda count: count == 0, within_s=PATIENCE_S)
+        told = self._told()
+        for case in self.cases:
+            case.honoured_at_last = self._honoured(case)
+            case.told_at_last = told[case.session.user_id]
+            case.receipts = [each["state"] for each in self.server.revocations_of(case.session.user_id)]
+
+    def _case(self, whose: str, point: Point, door: str) -> Case:
+        self._count += 1
+        person = self.story.person(f"p{self._count}")
+        session = self.story.sign_in(person, self.connection, self.web, self.crm, auth_time=int(time.time()) - 60)
+        tokens = tuple(self.server.refresh_token(session, self.web, offline=each) for each in (False, True))
+        case = Case(
+            whose=whose,
+            point=point,
+            person=person,
+            session=session,
+            tokens=(tokens[0], tokens[1]),
+            send=self._request(door, person, self.connection),
+            repeated_first=len(self.cases) % 2 == 0,
+        )
+        self.cases.append(case)
+        return case
+
+    def _request(self, door: str, person: Person, connection: Connection) -> Request:
+        body: dict[str, Any]
+        match door:
+            case "global token revocation":
+                token = self.story.assertion(connection, alg="ES256")
+                url, headers = connection.endpoint, {"Authorization": f"Bearer {token}"}
+                body = {"json": {"sub_id": by_email(person.email)}}
+            case "logout token":
+                token = self.story.idp.logout_token(sub=person.sub, client_id=connection.client_id)
+                url, headers, body = connection.logout_uri, {}, {"data": {"logout_token": token}}
+            case _:
+                event = okta_event(
+                    "user.session.clear", at_ms=int(time.time() * 1000), target=[okta_user(person.sub, person.email)]
+                )
+                url, headers = f"//x/webhooks/okta/connection/{connection.name}", {"Authorization": HOOK_SECRET}
+                body = {"json": okta_batch(event)}
+        path = "/" + url.split("/", 3)[3]
+        return lambda base: self.http.post(base + path, headers=headers, **body)
+
+    def _crash_service(self, case: Case) -> list[Step]:
+        with closing(held_port()) as held:
+            port = held.getsockname()[1]
+            url = f"http://{LOOPBACK}:{port}"
+            order = self._order("service", case.point, port=port)
+            pid = self.forge.start(order)
+            with closing(_Watch(pid)) as process:
+                wait_for_port(url, lambda: not process.has_ended())
+                try:
+                    answer = case.send(url)
+                except httpx.TransportError:
+                    case.reached = process.ends()
+                else:
+                    case.acknowledged = answer.is_success
+                    assert case.acknowledged, f"{case}: {answer.status_code} {answer.text}"
+                    case.reached = case.point.step == NEVER
+            self.forge.end(pid)
+        case.honoured = self._honoured(case)
+        if case.repeated_first and not case.acknowledged:
+            answer = case.send(self.fleet.urls["service-0"])
+            assert answer.is_success, f"{case}: repeated, {answer.status_code} {answer.text}"
+            case.honoured = self._honoured(case)
+            case.acknowledged = True
+        return steps_of(Path(order.trace))
+
+    def _crash_worker(self, case: Case) -> list[Step]:
+        self.fleet.forget_queue()
+        assert case.send(self.fleet.urls["service-0"]).is_success
+        case.acknowledged = True
+        case.honoured = self._honoured(case)
+        (head,) = self.server.revocations_of(case.session.user_id)
+        order = self._order("workers", case.point, revocation_id=head["revocation_id"])
+        pid = self.forge.start(order)
+        with closing(_Watch(pid)) as process:
+            eventually(lambda: process.has_ended() or (self._is_closed(head) and _is_still(Path(order.trace))), bool)
+            case.reached = process.has_ended() or case.point.step == NEVER
+        self.forge.end(pid)
+        return steps_of(Path(order.trace))
+
+    def _is_closed(self, head: Receipt) -> bool:
+        return self.server.receipt(head["revocation_id"])["state"] in CLOSED
+
+    def _order(self, module: str, point: Point | None = None, *, port: int = 0, **more: Any) -> Order:
+        self._count += 1
+        point = point or Point(step=NEVER)
+        return Order(
+            module=module,
+            environment={**self.fleet.environment, "LOGOUTD_PORT": str(port)},
+            log=str(self.folder / f"{module}-crashing.log"),
+            trace=str(self.folder / f"trace-{self._count}.jsonl"),
+            step=point.step,
+            commands=point.commands,
+            after=point.after,
+            **more,
+        )
+
+    def _honoured(self, case: Case) -> tuple[bool, ...]:
+        asked = [self.server.is_active(case.session.session_id, hint="session")]
+        return (*asked, *(self.server.is_active(each) for each in case.tokens))
+
+    def _told(self) -> dict[str, set[str]]:
+        """Which applications know of whom, by user_id."""
+        told: dict[str, set[str]] = defaultdict(set)
+        for application in (self.web, self.crm):
+            for token in application.party.tokens:
+                told[token.claims["sub"]].add(application.client_id)
+        return told
+
+
+def points_of(steps: list[Step]) -> Iterator[Point]:
+    """Every point at which these steps can be cut: before each, within each pipeline, after each call to an application and
+    after the last of all."""
+    for number, step in enumerate(steps, start=1):
+        yield Point(step=number, name=step.name)
+        if not all(
+            each.startswith("HINCRBY") for each in step.name.split("+")
+        ):  # figures, of which nothing is promised
+            yield from (Point(step=number, commands=count, name=step.name) for count in range(1, step.commands))
+        if step.name == "POST" or number == len(steps):
+            yield Point(step=number, after=True, name=step.name)
+
+
+def _is_still(trace: Path) -> bool:
+    """Whether nothing has been done for a moment."""
+    return trace.exists() and time.time() - trace.stat().st_mtime > STILL_S
+
+
+class _Watch:
+    """Whether a process has ended that is somebody else's child (Linux)."""
+
+    def __init__(self, pid: int) -> None:
+        self._descriptor = os.pidfd_open(pid)
+
+    def has_ended(self) -> bool:
+        return bool(select.select([self._descriptor], [], [], POLL_S)[0])
+
+    def ends(self) -> bool:
+        return bool(select.select([self._descriptor], [], [], PATIENCE_S)[0])
+
+    def close(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,256 @@
+"""Both processes, made to kill themselves at a chosen step of their way through a revocation: `python -m` this, or `Forge`.
+
+A step is a call to Redis or to an application. Nothing in the product knows: this program imports it once, puts its own hands
+around those calls, and forks a process for each order it reads from standard input.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import structlog
+from arq.worker import Worker
+from redis.asyncio.client import Pipeline, Redis
+
+import service.__main__
+import workers.__main__
+from service.domain.clock import SystemClock
+from service.outbound import Outbound
+from tests.support.processes import ROOT, clean_environment
+
+T = TypeVar("T")
+
+NEVER: Final = 0
+"""As the step to die at: none."""
+
+_ours: ContextVar[bool] = ContextVar("ours", default=False)
+"""Whether this is the job of the revocation whose steps are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A process to run, and where it ends."""
+
+    module: str
+    """`service` or `workers`."""
+    environment: Mapping[str, str]
+    log: str
+    trace: str
+    """A file to which each step is written before it is taken."""
+    step: int = NEVER
+    """The step to die at, counted from 1."""
+    commands: int = 0
+    """How many commands of that step's pipeline still reach Redis; 0: it is never sent."""
+    after: bool = False
+    """Die only when that step is done, before anything is made of its answer."""
+    revocation_id: str = ""
+    """Of a worker: whose steps are counted."""
+    clock_ahead_s: float = 0.0
+    """How far ahead of this machine's its clock is, in seconds: what has been leased is soon free again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step that was taken."""
+
+    name: str
+    commands: int
+    """How many commands Redis is sent together, each by itself; 1 for what is one or a transaction."""
+
+
+class Forge:
+    """Runs orders, each in a process of its own, forked from one that has everything imported."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    @classmethod
+    @contextmanager
+    def open(cls) -> Iterator["Forge"]:
+        """One that is ready; whatever it forked is gone when the block ends."""
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.support.faults.crashing"],
+            cwd=ROOT,
+            env=clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                yield cls(process)
+            finally:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(10)
+
+    def start(self, order: Order) -> int:
+        """The process id of a process that carries out this order. It is a child of the forge's, which waits for it."""
+        return int(self._ask({"order": asdict(order)}))
+
+    def wait(self, pid: int) -> int:
+        """How one ended; negative: by which signal."""
+        return int(self._ask({"wait": pid}))
+
+    def end(self, pid: int) -> int:
+        """Kill one, if it still runs; how it ended."""
+        os.kill(pid, signal.SIGKILL)
+        return self.wait(pid)
+
+    def _ask(self, message: object) -> str:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(message) + "\n")
+        stdin.flush()
+        answer = stdout.readline()
+        assert answer, "the forge has ended"
+        return answer
+
+
+def steps_of(trace: Path) -> list[Step]:
+    """The steps a process took, the last of which it may have died at."""
+    return [Step(**json.loads(line)) for line in trace.read_text("utf-8").splitlines()] if trace.exists() else []
+
+
+@dataclass(kw_only=True)
+class _Crash:
+    order: Order
+    taken: int = 0
+    trace: Any = field(default=None)
+
+    def is_meant(self) -> bool:
+        if self.order.module == "service":
+            return "request_id" in structlog.contextvars.get_contextvars()
+        return _ours.get()
+
+    async def around(
+        self, name: str, commands: int, act: Callable[[], Awaitable[T]], shorten: Callable[[int], None] | None = None
+    ) -> T:
+        """Take a step, unless this is where it ends."""
+        if not self.is_meant():
+            return await act()
+        self.taken += 1
+        self.trace.write(json.dumps({"name": name, "commands": commands}) + "\n")
+        self.trace.flush()
+        here = self.taken == self.order.step
+        if here and not self.order.after:
+            if self.order.commands and shorten is not None:
+                shorten(self.order.commands)
+                await act()
+            _die()
+        answer = await act()
+        if here:
+            _die()
+        return answer
+
+    def install(self) -> None:
+        """Put our hands around every call; for the rest of this process."""
+        self.trace = Path(self.order.trace).open("a", encoding="utf-8")  # noqa: SIM115 - until the process dies
+        execute: Any = Redis.execute_command
+        immediate: Any = Pipeline.immediate_execute_command
+        execute_all = Pipeline.execute
+        post, run_job, start_jobs = Outbound.post_form, Worker.run_job, Worker.start_jobs
+
+        async def one(client: Any, *args: Any, **options: Any) -> Any:
+            return await self.around(str(args[0]), 1, lambda: execute(client, *args, **options))
+
+        async def at_once(pipeline: Any, *args: Any, **options: Any) -> Any:
+            return await self.around(str(args[0]), 1, lambda: immediate(pipeline, *args, **options))
+
+        async def together(pipeline: Any, *args: Any, **options: Any) -> Any:
+            stack = pipeline.command_stack
+            name = "+".join(str(command[0][0]) for command in stack)
+            alone = pipeline.is_transaction or pipeline.explicit_transaction
+
+            def shorten(count: int) -> None:
+                del stack[count:]
+
+            return await self.around(
+                name, 1 if alone else len(stack), lambda: execute_all(pipeline, *args, **options), shorten
+            )
+
+        async def sent(outbound: Any, *args: Any, **options: Any) -> Any:
+            return await self.around("POST", 1, lambda: post(outbound, *args, **options))
+
+        async def run(worker: Any, job_id: str, *args: Any) -> None:
+            _ours.set(job_id.startswith(self.order.revocation_id))
+            await run_job(worker, job_id, *args)
+
+        async def begin(worker: Any, job_ids: list[bytes]) -> None:
+            for each in job_ids:
+                token = _ours.set(each.decode().startswith(self.order.revocation_id))
+                try:
+                    await start_jobs(worker, [each])
+                finally:
+                    _ours.reset(token)
+
+        hands: list[tuple[type, str, Callable[..., Any]]] = [
+            (Redis, "execute_command", one),
+            (Pipeline, "immediate_execute_command", at_once),
+            (Pipeline, "execute", together),
+            (Outbound, "post_form", sent),
+        ]
+        if self.order.revocation_id:
+            hands += [(Worker, "run_job", run), (Worker, "start_jobs", begin)]
+        for owner, name, hand in hands:
+            setattr(owner, name, hand)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()
+
+
+def _carry_out(order: Order) -> NoReturn:
+    log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.environ.update(order.environment)
+    if order.clock_ahead_s:
+        _set_ahead(order.clock_ahead_s)
+    _Crash(order=order).install()
+    sys.exit(service.__main__.main() if order.module == "service" else workers.__main__.main([]))
+
+
+def _set_ahead(ahead_s: float) -> None:
+    now_ms, ahead_ms = SystemClock.now_ms, round(ahead_s * 1000)
+
+    def ahead(clock: SystemClock) -> int:
+        return now_ms(clock) + ahead_ms
+
+    SystemClock.now_ms = ahead  # type: ignore[method-assign, assignment]
+
+
+def _serve() -> None:
+    """Fork a process for each order, until there are no more; then end those that are left."""
+    running: set[int] = set()
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "wait" in message:
+            _, status = os.waitpid(message["wait"], 0)
+            running.discard(message["wait"])
+            answer = os.waitstatus_to_exitcode(status)
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _carry_out(Order(**message["order"]))
+            running.add(answer)
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    _serve()
