@@ -24,6 +24,7 @@ import service.__main__
 import workers.__main__
 from service.domain.clock import SystemClock
 from service.outbound import Outbound
+from service.store.fleet_clock import FleetClock
 from tests.support.processes import ROOT, clean_environment
 
 T = TypeVar("T")
@@ -223,12 +224,18 @@ def _carry_out(order: Order) -> NoReturn:
 
 
 def _set_ahead(ahead_s: float) -> None:
-    now_ms, ahead_ms = SystemClock.now_ms, round(ahead_s * 1000)
+    ahead_ms = round(ahead_s * 1000)
+    machines, fleets = SystemClock.now_ms, FleetClock.now_ms
 
-    def ahead(clock: SystemClock) -> int:
-        return now_ms(clock) + ahead_ms
+    def machine_ahead(clock: SystemClock) -> int:
+        return machines(clock) + ahead_ms
 
-    SystemClock.now_ms = ahead  # type: ignore[method-assign, assignment]
+    def fleet_ahead(clock: FleetClock) -> int:
+        # Until it has been read it is the machine's, which is ahead already.
+        return fleets(clock) + (0 if clock._ahead_ms is None else ahead_ms)
+
+    SystemClock.now_ms = machine_ahead  # type: ignore[method-assign, assignment]
+    FleetClock.now_ms = fleet_ahead  # type: ignore[method-assign, assignment]
 
 
 def _serve() -> None:

@@ -126,6 +126,7 @@ def running_fleet(
             "LOGOUTD_ADMIN_TOKEN": ADMIN_TOKEN,
             "LOGOUTD_ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
             "LOGOUTD_LOG_FORMAT": "json",
+            "LOGOUTD_SHUTDOWN_DELAY_SECONDS": "1",
             "SSL_CERT_FILE": os.devnull,  # nobody here speaks TLS, and a hundred authorities take long to read
             "SSL_CERT_DIR": os.devnull,
             **(environment or {}),
