@@ -96,10 +96,8 @@ class Redeliverer:
         """Try an application's dead letters since a moment anew, BATCH of them from the one that died last on, and where the
         next call goes on. What dies again meanwhile is before that place, and no call of the same walk meets it twice.
 
-        Raises NotFound. The sweeper takes them up by the due index: so many are no job's.
+        The sweeper takes them up by the due index: so many are no job's.
         """
-        if await self.applications.get(client_id) is None:
-            raise NotFound("there is no such client")
         letters, following = await self.dead_letters.page(
             client_id=client_id, since_ms=since_ms, after=after, limit=BATCH, now_ms=self.clock.now_ms()
         )

@@ -10,14 +10,13 @@ from service.admin.delivery_bodies import (
     ClientRedeliveryBody,
     DeadLetterAnswer,
     DeliverySchedule,
-    NothingBody,
     RedeliveryAccepted,
     RedeliveryBody,
 )
 from service.domain.identifiers import revocation_id_of
 from service.domain.redelivery import WHY
 from service.domain.retry_schedule import LEAST_SHARE, MAX_RETRY_AFTER_S
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, NotFound
 from service.redeliver import Redelivered
 from service.store.dead_letters import DeadLetter
 from service.web.access import require_administrator
@@ -73,7 +72,8 @@ async def redeliver_delivery(request: Request) -> Response:
 async def redeliver_revocation(request: Request) -> Response:
     """Try every dead delivery of a revocation anew, as one is."""
     require_administrator(request)
-    await read_optional_body(request, NothingBody)
+    if (await request.body()).strip() not in {b"", b"{}"}:
+        raise InvalidRequest("this call takes no members; `force` is for one delivery")
     revocation_id = request.path_params["revocation_id"]
     return _accepted(revocation_id, await resources_of(request).redeliverer.of_revocation(revocation_id))
 
@@ -82,8 +82,10 @@ async def redeliver_client(request: Request) -> Response:
     """Try anew what an application was not told, once it is mended: its dead letters since a moment, from the one that died last
     on. Each call takes some; repeat with `next_cursor` until that is null. What dies again meanwhile is not met twice."""
     require_administrator(request)
-    body = await read_body(request, ClientRedeliveryBody)
     client_id = request.path_params["client_id"]
+    if await resources_of(request).applications.get(client_id) is None:
+        raise NotFound("there is no such client")
+    body = await read_body(request, ClientRedeliveryBody)
     result, following = await resources_of(request).redeliverer.of_client(
         client_id,
         since_ms=parse_moment(body.since, "since"),
@@ -186,6 +188,7 @@ OPERATIONS = (
         access="administrator",
         body=RedeliveryBody,
         body_optional=True,
+        example={"force": False},
         responses={
             202: _ACCEPTED,
             404: "There is no such delivery.",
@@ -201,10 +204,9 @@ OPERATIONS = (
         summary="Try what is dead of a revocation anew",
         tag="Deliveries",
         access="administrator",
-        body=NothingBody,
-        body_optional=True,
         responses={
             202: _ACCEPTED,
+            400: "There is a body, and members in it.",
             404: "There is no such revocation.",
             409: "Nothing of it is dead, or nothing that is can be tried anew.",
         },

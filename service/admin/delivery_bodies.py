@@ -30,10 +30,6 @@ class RedeliveryBody(Body):
     )
 
 
-class NothingBody(Body):
-    """Nothing is asked; there are no members."""
-
-
 class ClientRedeliveryBody(Body):
     """Which of an application's dead letters are tried anew."""
 

@@ -34,7 +34,7 @@ def test_help_says_how_to_install_it() -> None:
 
 def test_commands_are_completed(commands: Commands) -> None:
     assert completed(commands, "logoutd conn") == ["connections"]
-    assert set(completed(commands, "logoutd revocations ")) == {"list", "show", "create"}
+    assert set(completed(commands, "logoutd revocations ")) == {"list", "show", "create", "redeliver"}
 
 
 def test_connections_and_applications_are_completed_by_what_there_is(commands: Commands, okta: dict[str, Any]) -> None:

@@ -24,6 +24,9 @@ SIGNED_BY_OTHERS: Final = {
 }
 """Doors of identity providers: their credential is signed, kept or sent by somebody else, and stands there as a variable."""
 
+OF_DEAD_DELIVERIES: Final = {"redeliver-delivery", "redeliver-revocation"}
+"""Calls for what has been given up, which takes a day: tests/journeys/test_redelivery.py makes them."""
+
 FILLS: Final[Mapping[str, Mapping[str, str]]] = {
     "create-connection": {"CONNECTION_ID": "id"},
     "create-session": {"SESSION": "session_id", "USER_ID": "user_id"},
@@ -52,7 +55,7 @@ def examples(page: str) -> list[Example]:
     found = re.findall(r'<section class="operation" id="([^"]+)">.*?<pre><code>(.*?)</code>', page, flags=re.DOTALL)
     listed = [Example(anchor=name, operation=named[name], script=unescape(script)) for name, script in found]
     assert {each.anchor for each in listed} == named.keys()
-    told = [each for each in listed if each.anchor not in SIGNED_BY_OTHERS]
+    told = [each for each in listed if each.anchor not in SIGNED_BY_OTHERS | OF_DEAD_DELIVERIES]
     removing = [each for each in told if each.operation.method == "DELETE"]
     return [each for each in told if each not in removing] + removing[::-1]
 

@@ -7,6 +7,7 @@ from typing import Any
 from service.app import OPERATIONS
 from service.web.operation import Operation
 from tests.support.asgi import SUBJECT, Api, connection_body, sign_in_body
+from tests.support.dead_letters import let_die
 from tests.support.identity_provider import IdentityProvider
 
 READING = [each for each in OPERATIONS if each.body is not None]
@@ -30,12 +31,24 @@ def name_of(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
 
 
+async def dead_delivery(api: Api, idp: IdentityProvider, sub: str) -> str:
+    """A delivery to the shop that was given up."""
+    session = await api.sign_in(idp, "shop", subject={"iss": idp.issuer, "sub": sub})
+    revoked = (await api.delete(f"/api/v2/sessions/{session['session_id']}")).json()
+    return await let_die(api.resources, revoked["revocation_id"], "shop")
+
+
 async def prepare(api: Api, idp: IdentityProvider) -> Mapping[str, Example]:
     """One of everything there is, and an example for each operation of `READING`."""
     connection = await api.connection(idp, "shop", "wiki")
     session = await api.sign_in(idp, "shop")
     token = await api.refresh_token(session, "shop", token=TOKEN)
-    ids = {"connection_id": connection["id"], "session_id": session["session_id"], "client_id": "shop"}
+    ids = {
+        "connection_id": connection["id"],
+        "session_id": session["session_id"],
+        "client_id": "shop",
+        "delivery_id": await dead_delivery(api, idp, "00u4"),
+    }
     bodies: dict[str, Any] = {
         "POST /api/v2/sessions": sign_in_body(idp, "shop"),
         "POST /api/v2/sessions/{session_id}/clients": {"client_id": "wiki"},
@@ -47,6 +60,8 @@ async def prepare(api: Api, idp: IdentityProvider) -> Mapping[str, Example]:
         "POST /api/v2/connections/{connection_id}/release": {"apply": True},
         "POST /api/v2/clients": {"client_id": "third"},
         "PATCH /api/v2/clients/{client_id}": {"client_name": "The shop"},
+        "POST /api/v2/clients/{client_id}/redeliver": {"since": "2026-01-31T09:00:00Z"},
+        "POST /api/v2/deliveries/{delivery_id}/redeliver": {"force": True},
         "POST /api/v2/revocations": {
             "connection": "okta",
             "subject": {"format": "iss_sub", "iss": idp.issuer, "sub": SUBJECT},

@@ -22,7 +22,7 @@ from service.web.operation import Operation
 from tests.support.asgi import ADMINISTRATOR, PUBLIC_URL, Api, bearer, gtr_url
 from tests.support.documented import document
 from tests.support.identity_provider import IdentityProvider
-from tests.web.examples import name_of, prepare
+from tests.web.examples import dead_delivery, name_of, prepare
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -119,6 +119,7 @@ async def caller(api: Api, idp: IdentityProvider) -> Caller:
         "user_id": session["user_id"],
         "refresh_token_id": made.json()["refresh_token_id"],
         "revocation_id": revoked.json()["revocation_id"],
+        "delivery_id": await dead_delivery(api, idp, "00u5"),
     }
     return Caller(api, idp, ids)
 

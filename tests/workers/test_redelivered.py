@@ -394,8 +394,8 @@ async def test_what_is_not_there_is_not_found(house: House) -> None:
             await redeliverer.one(delivery_id)
     with pytest.raises(NotFound, match="no such revocation"):
         await redeliverer.of_revocation("rev_nothing")
-    with pytest.raises(NotFound, match="no such client"):
-        await redeliverer.of_client("nobody", since_ms=0)
+    nothing, following = await redeliverer.of_client("nobody", since_ms=0)
+    assert (nothing.redelivered, nothing.refused, following) == (0, {}, None)
 
 
 async def test_nothing_dead_and_nothing_that_can_be_told_are_conflicts(house: House) -> None:

@@ -14,10 +14,10 @@ local opened, dead = 0, 0
 for i = 2, #ARGV, 3 do
   redis.call('HSET', deliveries, ARGV[i], ARGV[i + 2])
   if cjson.decode(ARGV[i + 2]).state == 'pending' then opened = opened + 1 end
-  if ARGV[i + 1] ~= '' and cjson.decode(ARGV[i + 1]).state == 'dead' then dead = dead + 1 end
+  if ARGV[i + 1] ~= '' and cjson.decode(ARGV[i + 1]).state == 'dead' then dead = dead - 1 end
 end
 redis.call('HINCRBY', revocation, 'open', opened)
-redis.call('HINCRBY', revocation, 'dead', -dead)
+redis.call('HINCRBY', revocation, 'dead', dead)
 redis.call('HSET', revocation, 'state', 'notifying', 'redelivered_at_ms', ARGV[1])
 redis.call('HDEL', revocation, 'completed_at_ms')
 for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
