@@ -6,6 +6,7 @@ again: telling twice is allowed, telling nobody is not.
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -147,11 +148,11 @@ class Notifier:
             return self.admission.hold(delivery, addressee, revocation, held)
         try:
             async with self.slots.of(delivery.client_id, lane=revocation.lane):
-                at_ms = self.clock.now_ms()
+                at_ms, began = self.clock.now_ms(), time.monotonic()
                 outcome = await self._attempt(delivery, addressee.application, uri)
-                self.slots.report(
-                    delivery.client_id, answered=outcome.status is not None, duration_ms=outcome.duration_ms
-                )
+                # How long it kept us, which may be longer than until its status was there: some replies have no end.
+                took_ms = round((time.monotonic() - began) * 1000)
+                self.slots.report(delivery.client_id, answered=outcome.status is not None, duration_ms=took_ms)
         except NoSlotError as error:
             return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot(error))
         await self.admission.report(addressee, outcome, attempt)
