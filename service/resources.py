@@ -35,6 +35,7 @@ from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
+from service.store.turns import Turns
 from service.store.upstream import UpstreamSessions
 from service.telemetry import Numbers, get_logger
 from service.verify.capture import Captures
@@ -61,6 +62,7 @@ class Resources:
     applications: Applications
     client_healths: ClientHealths
     backlogs: Backlogs
+    turns: Turns
     people: People
     covered: Covered
     upstream: UpstreamSessions
@@ -136,6 +138,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             applications=Applications(record),
             client_healths=ClientHealths(record, suspend_after_ms=settings.suspend_after_days * DAY_MS),
             backlogs=Backlogs(record),
+            turns=Turns(record),
             people=people,
             covered=Covered(record),
             upstream=upstream,

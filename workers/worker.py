@@ -28,6 +28,7 @@ from workers.release import Releaser
 from workers.revoke import Revoker
 from workers.slots import Slots
 from workers.sweep import BATCH, Sweeper
+from workers.turns import TurnTaker
 from workers.verify import Verifier
 
 log = get_logger(__name__)
@@ -101,6 +102,7 @@ class WorkerProcess:
                 covered=resources.covered,
             ),
             slots=slots,
+            turns=TurnTaker(clock=resources.clock, turns=resources.turns),
             admission=Admission(
                 clock=resources.clock,
                 client_healths=resources.client_healths,

@@ -45,6 +45,8 @@ class ClientAnswer(Answer):
     backchannel_logout_uri: str | None
     backchannel_logout_session_required: bool
     id_token_signed_response_alg: SigningAlgorithm
+    delivery_max_concurrent: int | None
+    delivery_rate_per_second: float | None
     delivery: ClientDelivery
     created_at: Moment
     updated_at: Moment
@@ -83,6 +85,8 @@ def _describe(application: Application, delivery: dict[str, Any]) -> dict[str, A
         "backchannel_logout_uri": application.backchannel_logout_uri,
         "backchannel_logout_session_required": application.backchannel_logout_session_required,
         "id_token_signed_response_alg": application.id_token_signed_response_alg,
+        "delivery_max_concurrent": application.delivery_max_concurrent,
+        "delivery_rate_per_second": application.delivery_rate_per_second,
         "delivery": delivery,
         "created_at": moment(application.created_at_ms),
         "updated_at": moment(application.updated_at_ms),

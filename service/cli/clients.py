@@ -27,6 +27,19 @@ SessionRequired = Annotated[
         show_default=False,
     ),
 ]
+Concurrent = Annotated[
+    int | None,
+    typer.Option(
+        "--max-concurrent",
+        metavar="N",
+        min=0,
+        help="Most logout tokens at once (delivery_max_concurrent). 0: no limit.",
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="N", min=0.0, help="Most a second (delivery_rate_per_second). 0: no limit."),
+]
 Algorithm = Annotated[
     str | None,
     typer.Option("--alg", metavar="ALG", help="RS256, PS256, ES256 or EdDSA (id_token_signed_response_alg)."),
@@ -73,12 +86,19 @@ def create_client(
     logout_uri: LogoutUri = None,
     session_required: SessionRequired = None,
     alg: Algorithm = None,
+    max_concurrent: Concurrent = None,
+    rate: Rate = None,
 ) -> None:
     """Register an application. The answer shows its client_secret, this once.
 
     logoutd clients create notes --logout-uri https://notes.example.com/backchannel-logout
     """
-    body = {**read_file(file), **given_only(client_id=client_id), **_members(name, logout_uri, session_required, alg)}
+    body = {
+        **read_file(file),
+        **given_only(client_id=client_id),
+        **_members(name, logout_uri, session_required, alg),
+        **_limits(max_concurrent, rate),
+    }
     shell.show(shell.api.call("POST", "clients", body=body), show_facts)
 
 
@@ -93,9 +113,11 @@ def update_client(
     logout_uri: LogoutUri = None,
     session_required: SessionRequired = None,
     alg: Algorithm = None,
+    max_concurrent: Concurrent = None,
+    rate: Rate = None,
 ) -> None:
     """Change an application. An empty --name or --logout-uri unsets it."""
-    body = {**read_file(file), **_members(name, logout_uri, session_required, alg)}
+    body = {**read_file(file), **_members(name, logout_uri, session_required, alg), **_limits(max_concurrent, rate)}
     if not body:
         raise typer.BadParameter("nothing to change was named")
     shell.show(shell.api.call("PATCH", "clients", client_id, body=body), show_facts)
@@ -147,3 +169,8 @@ def _members(
         **{member: text or None for member, text in texts.items()},
         **given_only(backchannel_logout_session_required=session_required, id_token_signed_response_alg=alg),
     }
+
+
+def _limits(max_concurrent: int | None, rate: float | None) -> dict[str, Any]:
+    given = given_only(delivery_max_concurrent=max_concurrent, delivery_rate_per_second=rate)
+    return {member: value or None for member, value in given.items()}

@@ -3,6 +3,15 @@
 from dataclasses import dataclass
 from typing import Final
 
+MOST_CONCURRENT: Final = 1024
+"""Largest `delivery_max_concurrent`: more than a fleet has been seen to use for one application."""
+
+LEAST_RATE: Final = 0.01
+"""Smallest `delivery_rate_per_second`: one logout token in a hundred seconds."""
+
+HIGHEST_RATE: Final = 1000.0
+"""Largest `delivery_rate_per_second`: beyond it a millisecond is no pause."""
+
 CLIENT_ID_LENGTH: Final = 256
 """Longest client_id, in characters."""
 
@@ -21,6 +30,10 @@ class Application:
     """True: each logout token must carry a `sid` (OIDC Back-Channel Logout section 2.2)."""
     id_token_signed_response_alg: str = "RS256"
     """The algorithm of its ID tokens, and so of its logout tokens (section 2.4)."""
+    delivery_max_concurrent: int | None = None
+    """Most logout tokens under way to it at once, from all workers together; None: as many as each worker has slots for."""
+    delivery_rate_per_second: float | None = None
+    """Most logout tokens sent to it in a second, likewise; None: any number."""
     created_at_ms: int
     updated_at_ms: int
     revision: int = 1
