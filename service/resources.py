@@ -45,6 +45,7 @@ from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
+from service.store.turns import Turns
 from service.store.upstream import UpstreamSessions
 from service.telemetry import Numbers, get_logger
 from service.verify.capture import Captures
@@ -78,6 +79,7 @@ class Resources:
     applications: Applications
     client_healths: ClientHealths
     backlogs: Backlogs
+    turns: Turns
     people: People
     erasures: Erasures
     covered: Covered
@@ -182,6 +184,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             applications=applications,
             client_healths=ClientHealths(record, suspend_after_ms=settings.suspend_after_days * DAY_MS),
             backlogs=Backlogs(record),
+            turns=Turns(record),
             people=people,
             erasures=Erasures(record, people),
             covered=Covered(record),
@@ -200,7 +203,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
                 dead_letters=dead_letters,
                 redeliveries=redeliveries,
                 queue=queue,
-                clock=clock,
+                clock=fleet_clock,
             ),
             dry_runs=DryRuns(record),
             blast_radius=blast_radius,

@@ -15,6 +15,7 @@ from workers.ledger import Held
 from workers.outbound import Outcome
 from workers.release import LONGEST_LOOK_MS, LOOK_MS
 from workers.slots import NoSlotError, Slots
+from workers.turns import NoTurnError, has_limits
 
 log = get_logger(__name__)
 
@@ -53,7 +54,21 @@ class Admission:
         """The same of one that found no slot."""
         if error.bounced:
             return Held(reason="circuit_open", look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
-        return Held(reason="busy", look_at_ms=self.clock.now_ms() + LOOK_MS)
+        return Held(reason="busy", look_at_ms=self.clock.now_ms() + LOOK_MS, crowded=True)
+
+    def without_turn(self, error: NoTurnError) -> Held:
+        """The same of one that found its application's own limit used up."""
+        look_at_ms = self.clock.now_ms() + max(LOOK_MS, error.wait_ms)
+        return Held(reason=error.reason, look_at_ms=look_at_ms, crowded=True)
+
+    def behind_others(self, delivery: Delivery, addressee: Addressee) -> Held | None:
+        """Where an application limits what it takes and deliveries wait for it, a new one stands behind them: it would take
+        their turn."""
+        application = addressee.application
+        if delivery.held_since_ms is not None or not addressee.health.waiting or not has_limits(application):
+            return None
+        reason: HoldReason = "busy" if application.delivery_rate_per_second is None else "rate_limited"
+        return Held(reason=reason, look_at_ms=self.clock.now_ms() + LOOK_MS)
 
     def _look_at_ms(self, addressee: Addressee, reason: HoldReason) -> int:
         now_ms = self.clock.now_ms()

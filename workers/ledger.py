@@ -33,6 +33,8 @@ class Held:
 
     reason: HoldReason
     look_at_ms: int
+    crowded: bool = False
+    """Whether it was let go from its backlog, or would have been, and found no place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,12 @@ class Ledger:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_all())
         return await written
+
+    async def finish(self) -> None:
+        """Wait until what was handed in has been written down, or could not be: also what nobody waits for any more. The record
+        must stay open until then, or a write would open a connection of its own that nobody closes."""
+        while self._writer is not None and not self._writer.done():
+            await asyncio.wait([self._writer])
 
     async def _write_all(self) -> None:
         while self._waiting:
@@ -157,7 +165,7 @@ def _holds(entries: Sequence[Entry]) -> list[Hold]:
                 for entry, held in every
             ],
             look_at_ms=min(held.look_at_ms for _, held in every),
-            crowded=any(held.reason == "busy" for _, held in every),
+            crowded=any(held.crowded for _, held in every),
         )
         for client_id, every in by_client.items()
     ]

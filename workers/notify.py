@@ -6,6 +6,7 @@ again: telling twice is allowed, telling nobody is not.
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from service.outbound import ATTEMPT_DEADLINE_S, Outbound
 from service.store.client_health import Addressee, ClientHealths
 from service.store.deliveries import Deliveries
 from service.store.schedule import Schedule
+from service.store.turns import TURN_PATIENCE_MS
 from service.telemetry import get_logger
 from workers.admission import Admission
 from workers.backoff import next_attempt_ms
@@ -29,11 +31,13 @@ from workers.ledger import Entry, Held, Ledger
 from workers.logout_token import mint_logout_token
 from workers.outbound import Outcome, post_logout_token
 from workers.slots import PATIENCE_S, NoSlotError, Slots
+from workers.turns import NoTurnError, TurnTaker, slots_for
 
 log = get_logger(__name__)
 
 LEASE_MS: Final = 20_000
-"""How long a claimed delivery is one worker's, in milliseconds: the wait for a slot, the attempt, and time to write."""
+"""How long a claimed delivery is one worker's, in milliseconds: the wait for a slot and a turn, the attempt, and time to
+write."""
 
 JOB_PATIENCE_S: Final = 0.25
 """How long a job waits for its attempts, in seconds. Slower ones go on without it: a job's place is for the next
@@ -45,7 +49,7 @@ MAX_RUNNING: Final = 2000
 LEASED_AGAIN_MS: Final = 1000
 """When a delivery is looked at again that another worker has in hand, in milliseconds."""
 
-if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + 2000:
+if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + TURN_PATIENCE_MS + 2000:
     raise RuntimeError("a lease must outlast the longest attempt, or two workers would send at once")
 
 
@@ -62,6 +66,7 @@ class Notifier:
     schedule: Schedule
     ledger: Ledger
     slots: Slots
+    turns: TurnTaker
     admission: Admission
     retry_schedule: RetrySchedule = field(default_factory=RetrySchedule)
     _signers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
@@ -115,6 +120,7 @@ class Notifier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self.ledger.finish()
 
     def close(self) -> None:
         """Let go of the threads. Nothing may be attempted after this."""
@@ -144,18 +150,24 @@ class Notifier:
             return replace(delivery, state="skipped", reason="no_logout_uri", next_attempt_at_ms=None), None
         # Of this attempt, by a name that tells it from the same delivery's others.
         attempt = f"{delivery.delivery_id}:{delivery.total_attempt_count}"
-        held = await self.admission.blocked(addressee, attempt, lease_until_ms)
+        held = self.admission.behind_others(delivery, addressee)
+        held = held or await self.admission.blocked(addressee, attempt, lease_until_ms)
         if held is not None:
             return self.admission.hold(delivery, addressee, revocation, held)
         try:
-            async with self.slots.of(delivery.client_id, lane=revocation.lane):
-                at_ms = self.clock.now_ms()
+            async with (
+                self.slots.of(delivery.client_id, lane=revocation.lane, limit=slots_for(addressee.application)),
+                self.turns.of(addressee.application, attempt, lease_until_ms=lease_until_ms),
+            ):
+                at_ms, began = self.clock.now_ms(), time.monotonic()
                 outcome = await self._attempt(delivery, addressee.application, uri)
-                self.slots.report(
-                    delivery.client_id, answered=outcome.status is not None, duration_ms=outcome.duration_ms
-                )
+                # How long it kept us, which may be longer than until its status was there: some replies have no end.
+                took_ms = round((time.monotonic() - began) * 1000)
+                self.slots.report(delivery.client_id, answered=outcome.status is not None, duration_ms=took_ms)
         except NoSlotError as error:
             return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot(error))
+        except NoTurnError as error:
+            return self.admission.hold(delivery, addressee, revocation, self.admission.without_turn(error))
         await self.admission.report(addressee, outcome, attempt)
         return self._after(delivery, addressee, outcome, at_ms), None
 

@@ -5,6 +5,7 @@ whether it is back, and otherwise as many as it has had slots for, more each tim
 cannot be told only what is past its time goes, to be given up; a bounded number at a time.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -81,9 +82,13 @@ def _allowance(addressee: Addressee | None, now_ms: int) -> int:
         return 0
     if health.breaker(now_ms) != "closed":
         return 1
+    most = MOST_RELEASE
+    rate = addressee.application.delivery_rate_per_second
+    if rate is not None:
+        most = math.ceil(rate * LOOK_MS / 1000)
     if health.released == 0:
-        return FIRST_RELEASE
-    return max(LEAST_RELEASE, health.released // 2) if health.crowded else min(health.released * 2, MOST_RELEASE)
+        return min(FIRST_RELEASE, most)
+    return min(max(LEAST_RELEASE, health.released // 2) if health.crowded else health.released * 2, most)
 
 
 def _decide(

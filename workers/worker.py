@@ -29,6 +29,7 @@ from workers.release import Releaser
 from workers.revoke import Revoker
 from workers.slots import Slots
 from workers.sweep import BATCH, Sweeper
+from workers.turns import TurnTaker
 from workers.verify import Verifier
 
 log = get_logger(__name__)
@@ -114,6 +115,7 @@ class WorkerProcess:
                 trail=resources.trail,
             ),
             slots=slots,
+            turns=TurnTaker(clock=resources.fleet_clock, turns=resources.turns),
             admission=Admission(
                 clock=resources.fleet_clock,
                 client_healths=resources.client_healths,

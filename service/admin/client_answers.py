@@ -47,6 +47,8 @@ class ClientAnswer(Answer):
     backchannel_logout_session_required: bool
     id_token_signed_response_alg: SigningAlgorithm
     tls: ClientTlsAnswer = absent("What is agreed on TLS with it alone. No private key.")
+    delivery_max_concurrent: int | None
+    delivery_rate_per_second: float | None
     delivery: ClientDelivery
     created_at: Moment
     updated_at: Moment
@@ -94,6 +96,8 @@ def _describe(application: Application, delivery: dict[str, Any]) -> dict[str, A
         "backchannel_logout_session_required": application.backchannel_logout_session_required,
         "id_token_signed_response_alg": application.id_token_signed_response_alg,
         **describe_tls(application),
+        "delivery_max_concurrent": application.delivery_max_concurrent,
+        "delivery_rate_per_second": application.delivery_rate_per_second,
         "delivery": delivery,
         "created_at": moment(application.created_at_ms),
         "updated_at": moment(application.updated_at_ms),
@@ -105,7 +109,7 @@ async def _deliveries_of(resources: Resources, client_ids: Iterable[str]) -> dic
     wanted = sorted(set(client_ids))
     healths = await resources.client_healths.get_many(wanted)
     waiting = await resources.backlogs.counts(wanted)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     return {each: _delivery(healths[each], waiting[each], now_ms) for each in wanted}
 
 

@@ -33,7 +33,7 @@ async def pause_client(request: Request) -> Response:
     resources = resources_of(request)
     application = await find_client(request)
     body = await read_body(request, PauseBody) if await request.body() else PauseBody()
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     first = await resources.client_healths.pause(application.client_id, reason=body.reason, now_ms=now_ms)
     if first:
         log.info("client.paused", client_id=application.client_id)
@@ -46,7 +46,7 @@ async def resume_client(request: Request) -> Response:
     require_administrator(request)
     resources = resources_of(request)
     application = await find_client(request)
-    if await resources.client_healths.resume(application.client_id, now_ms=resources.clock.now_ms()):
+    if await resources.client_healths.resume(application.client_id, now_ms=resources.fleet_clock.now_ms()):
         log.info("client.resumed", client_id=application.client_id)
     return JSONResponse(await describe_client(resources, application), headers=NO_STORE)
 

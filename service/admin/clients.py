@@ -17,7 +17,7 @@ from service.admin.client_answers import (
     find_client,
 )
 from service.admin.client_tls import ClientTlsBody, require_https, tls_members
-from service.domain.application import CLIENT_ID_LENGTH, Application
+from service.domain.application import CLIENT_ID_LENGTH, HIGHEST_RATE, LEAST_RATE, MOST_CONCURRENT, Application
 from service.domain.identifiers import new_client_id, new_client_secret
 from service.errors import InvalidClientMetadata, InvalidRequest
 from service.resources import Resources
@@ -33,6 +33,22 @@ _CLIENT_ID = re.compile(rf"[A-Za-z0-9._~:@=+-]{{1,{CLIENT_ID_LENGTH}}}", re.ASCI
 """What a client_id may be: it stands in URLs and in `aud`."""
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
+Concurrent = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=MOST_CONCURRENT,
+        description="Most logout tokens under way to it at once, from all workers together. Left out: 32 from each worker.",
+    ),
+]
+Rate = Annotated[
+    float,
+    Field(
+        ge=LEAST_RATE,
+        le=HIGHEST_RATE,
+        description="Most logout tokens sent to it in a second, from all workers together. Left out: any number.",
+    ),
+]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
@@ -44,10 +60,12 @@ class ClientBody(ClientTlsBody):
     backchannel_logout_uri: Uri | None = None
     backchannel_logout_session_required: bool = False
     id_token_signed_response_alg: SigningAlgorithm = "RS256"
+    delivery_max_concurrent: Concurrent | None = None
+    delivery_rate_per_second: Rate | None = None
 
 
 class ClientPatch(ClientTlsBody):
-    """What may change of a client; null unsets a name, a URI, or what is agreed on TLS."""
+    """What may change of a client; null unsets a name, a URI, a limit, or what is agreed on TLS."""
 
     never_changes = frozenset({"client_id"})
 
@@ -55,6 +73,8 @@ class ClientPatch(ClientTlsBody):
     backchannel_logout_uri: Uri | None = None
     backchannel_logout_session_required: bool | None = Field(default=None, json_schema_extra=never_null)
     id_token_signed_response_alg: SigningAlgorithm | None = Field(default=None, json_schema_extra=never_null)
+    delivery_max_concurrent: Concurrent | None = None
+    delivery_rate_per_second: Rate | None = None
 
 
 async def create_client(request: Request) -> Response:
@@ -73,6 +93,8 @@ async def create_client(request: Request) -> Response:
         backchannel_logout_session_required=body.backchannel_logout_session_required,
         id_token_signed_response_alg=body.id_token_signed_response_alg,
         **await tls_members(body, now_ms=now_ms),
+        delivery_max_concurrent=body.delivery_max_concurrent,
+        delivery_rate_per_second=body.delivery_rate_per_second,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
@@ -96,7 +118,7 @@ async def read_client(request: Request) -> Response:
     require_administrator(request)
     resources = resources_of(request)
     application = await find_client(request)
-    count = await resources.dead_letters.count(client_id=application.client_id, now_ms=resources.clock.now_ms())
+    count = await resources.dead_letters.count(client_id=application.client_id, now_ms=resources.fleet_clock.now_ms())
     return JSONResponse({**await describe_client(resources, application), "dead_letters": count}, headers=NO_STORE)
 
 
@@ -108,7 +130,7 @@ async def update_client(request: Request) -> Response:
     body = await read_body(request, ClientPatch)
     required = ("backchannel_logout_session_required", "id_token_signed_response_alg")
     if any(name in body.model_fields_set and getattr(body, name) is None for name in required):
-        raise InvalidRequest("only `client_name`, `backchannel_logout_uri` and the `tls_` members may be null")
+        raise InvalidRequest(f"these may not be null: {', '.join(required)}")
     now_ms = resources.clock.now_ms()
     members = body.model_dump(exclude_unset=True) | await tls_members(body, kept=application, now_ms=now_ms)
     changed = replace(application, updated_at_ms=now_ms, **members)

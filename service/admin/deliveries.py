@@ -50,7 +50,7 @@ async def list_deliveries(request: Request) -> Response:
         since_ms=since_ms or 0,
         after=after,
         limit=limit,
-        now_ms=resources.clock.now_ms(),
+        now_ms=resources.fleet_clock.now_ms(),
     )
     return JSONResponse(page([_describe(each) for each in letters], following=following), headers=NO_STORE)
 

@@ -29,6 +29,19 @@ SessionRequired = Annotated[
         show_default=False,
     ),
 ]
+Concurrent = Annotated[
+    int | None,
+    typer.Option(
+        "--max-concurrent",
+        metavar="N",
+        min=0,
+        help="Most logout tokens at once (delivery_max_concurrent). 0: no limit.",
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="N", min=0.0, help="Most a second (delivery_rate_per_second). 0: no limit."),
+]
 Algorithm = Annotated[
     str | None,
     typer.Option("--alg", metavar="ALG", help="RS256, PS256, ES256 or EdDSA (id_token_signed_response_alg)."),
@@ -90,6 +103,8 @@ def create_client(
     tls_ca_file: CaFile = None,
     tls_cert_file: CertificateFile = None,
     tls_key_file: KeyFile = None,
+    max_concurrent: Concurrent = None,
+    rate: Rate = None,
 ) -> None:
     """Register an application. The answer shows its client_secret, this once.
 
@@ -100,6 +115,7 @@ def create_client(
         **given_only(client_id=client_id),
         **_members(name, logout_uri, session_required, alg),
         **_tls(tls_ca_file, tls_cert_file, tls_key_file),
+        **_limits(max_concurrent, rate),
     }
     shell.show(shell.api.call("POST", "clients", body=body), show_facts)
 
@@ -118,12 +134,15 @@ def update_client(
     tls_ca_file: CaFile = None,
     tls_cert_file: CertificateFile = None,
     tls_key_file: KeyFile = None,
+    max_concurrent: Concurrent = None,
+    rate: Rate = None,
 ) -> None:
     """Change an application. An empty --name, --logout-uri, --tls-ca-file or --tls-cert-file unsets it."""
     body = {
         **read_file(file),
         **_members(name, logout_uri, session_required, alg),
         **_tls(tls_ca_file, tls_cert_file, tls_key_file),
+        **_limits(max_concurrent, rate),
     }
     if not body:
         raise typer.BadParameter("nothing to change was named")
@@ -219,3 +238,8 @@ def _members(
 def _tls(ca_file: str | None, cert_file: str | None, key_file: str | None) -> dict[str, str | None]:
     files = given_only(tls_ca_certificates=ca_file, tls_client_certificate=cert_file, tls_client_key=key_file)
     return {member: read_text(Path(name), "a --tls-…-file") if name else None for member, name in files.items()}
+
+
+def _limits(max_concurrent: int | None, rate: float | None) -> dict[str, Any]:
+    given = given_only(delivery_max_concurrent=max_concurrent, delivery_rate_per_second=rate)
+    return {member: value or None for member, value in given.items()}

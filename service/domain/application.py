@@ -5,6 +5,16 @@ from typing import Final
 
 from service.domain.tls_identity import TlsIdentity
 
+
+MOST_CONCURRENT: Final = 1024
+"""Largest `delivery_max_concurrent`: more than a fleet has been seen to use for one application."""
+
+LEAST_RATE: Final = 0.01
+"""Smallest `delivery_rate_per_second`: one logout token in a hundred seconds."""
+
+HIGHEST_RATE: Final = 1000.0
+"""Largest `delivery_rate_per_second`: beyond it a millisecond is no pause."""
+
 CLIENT_ID_LENGTH: Final = 256
 """Longest client_id, in characters."""
 
@@ -28,6 +38,10 @@ class Application:
     tls_client_certificate: str | None = None
     tls_client_key: str | None = field(default=None, repr=False)
     """Stored, never returned."""
+    delivery_max_concurrent: int | None = None
+    """Most logout tokens under way to it at once, from all workers together; None: as many as each worker has slots for."""
+    delivery_rate_per_second: float | None = None
+    """Most logout tokens sent to it in a second, likewise; None: any number."""
     created_at_ms: int
     updated_at_ms: int
     revision: int = 1

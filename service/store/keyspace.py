@@ -59,6 +59,8 @@ places a key by what is in its braces, and one without braces by its whole name,
 | `logoutd:backlogs:{logoutd:due}` | zset | the client_ids of all backlogs by their length | until empty |
 | `logoutd:client-health:{logoutd:due}:ID` | hash | why an application is not told now, if it is not | until all is well |
 | `logoutd:client-states:{logoutd:due}` | hash | client_id → `paused`, `suspended` or `circuit_open` | until all is well |
+| `logoutd:client-turns:{logoutd:due}:ID` | zset | attempts under way to an application that limits them | as the last of them |
+| `logoutd:client-pace:{logoutd:due}:ID` | hash | when an application with a rate may be sent the next | a moment after that |
 | `logoutd:kept:ID` | hash | a logout token that could not be verified yet: connection, token, moment, looks | a day |
 | `logoutd:kept-of:CONNECTION` | zset | ids of a connection's kept tokens by arrival | a day from the latest on |
 | `logoutd:erased` | zset | user_ids of people who were erased, by that moment | until done |
@@ -265,6 +267,16 @@ def backlog(client_id: str) -> str:
 def client_health(client_id: str) -> str:
     """Whether it can be told now."""
     return f"{PREFIX}:client-health:{{{DUE}}}:{client_id}"
+
+
+def turns(client_id: str) -> str:
+    """The attempts under way to it."""
+    return f"{PREFIX}:client-turns:{{{DUE}}}:{client_id}"
+
+
+def pace(client_id: str) -> str:
+    """When it may be sent the next."""
+    return f"{PREFIX}:client-pace:{{{DUE}}}:{client_id}"
 
 
 def revocation(revocation_id: str) -> str:

@@ -148,3 +148,48 @@ async def test_while_it_is_paused_receipts_say_so_and_afterwards_it_is_told(api:
     assert "reason" not in receipt["deliveries"][0]
     assert len(app.requests) == 1
     worker.notifier.close()
+
+
+async def test_how_many_are_held_is_a_figure_without_their_names(api: Api) -> None:
+    for name in ("shop", "wiki", "mail"):
+        await api.client(name)
+    await api.post("/api/v2/clients/shop/pause", None)
+    await fail(api, "wiki", OPENS_AFTER)
+    told = (await api.get("/metrics", by=NOBODY)).text
+    for state, count in (("paused", 1), ("circuit_open", 1), ("suspended", 0)):
+        assert f'logoutd_clients_held{{state="{state}"}} {count}.0' in told
+    assert "logoutd_waiting_deliveries 0.0" in told
+    assert 'logoutd_queue_age_seconds{lane="bulk"} 0.0' in told
+    assert "wiki" not in told
+
+
+LIMITS: dict[str, Any] = {"delivery_max_concurrent": 2, "delivery_rate_per_second": 0.5}
+
+
+async def test_limits_are_registered_shown_changed_and_unset(api: Api) -> None:
+    made = await api.client("shop", **LIMITS)
+    assert {name: made[name] for name in LIMITS} == LIMITS
+    changed = (await api.patch("/api/v2/clients/shop", {"delivery_rate_per_second": 10})).json()
+    assert (changed["delivery_max_concurrent"], changed["delivery_rate_per_second"]) == (2, 10)
+    unset = (await api.patch("/api/v2/clients/shop", dict.fromkeys(LIMITS))).json()
+    assert {name: unset[name] for name in LIMITS} == dict.fromkeys(LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("delivery_max_concurrent", 0),
+        ("delivery_max_concurrent", 1025),
+        ("delivery_max_concurrent", 1.5),
+        ("delivery_max_concurrent", "2"),
+        ("delivery_max_concurrent", True),
+        ("delivery_rate_per_second", 0),
+        ("delivery_rate_per_second", 0.001),
+        ("delivery_rate_per_second", 1000.1),
+        ("delivery_rate_per_second", "1"),
+    ],
+)
+async def test_a_limit_that_is_none_is_refused_by_name(api: Api, member: str, value: object) -> None:
+    await api.client("shop")
+    refused(await api.patch("/api/v2/clients/shop", {member: value}), 400, "invalid_request", member)
+    refused(await api.post("/api/v2/clients", {"client_id": "new", member: value}), 400, "invalid_request", member)

@@ -16,6 +16,8 @@ MEMBERS = {
     "backchannel_logout_uri",
     "backchannel_logout_session_required",
     "id_token_signed_response_alg",
+    "delivery_max_concurrent",
+    "delivery_rate_per_second",
     "delivery",
     "created_at",
     "updated_at",
@@ -177,7 +179,7 @@ async def test_null_unsets_a_name_and_an_address_and_nothing_else(api: Api) -> N
     assert changed["client_name"] is None
     assert changed["backchannel_logout_uri"] is None
     for name in ("backchannel_logout_session_required", "id_token_signed_response_alg"):
-        refused(await api.patch("/api/v2/clients/shop", {name: None}), 400, "invalid_request", "may be null")
+        refused(await api.patch("/api/v2/clients/shop", {name: None}), 400, "invalid_request", "may not be null")
     assert {**changed, "dead_letters": 0} == (await api.get("/api/v2/clients/shop")).json()
 
 

@@ -106,3 +106,10 @@ def test_an_application_is_paused_and_resumed(commands: Commands) -> None:
     assert commands.does("clients", "pause", "notes").facts["delivery.state"] == "paused"
     assert commands.does("clients", "resume", "notes").facts["delivery.state"] == "active"
     assert "no such client" in commands.fails(1, "clients", "pause", "nobody")
+
+
+def test_what_an_application_takes_is_limited_and_limited_no_more(commands: Commands) -> None:
+    made = commands.does("clients", "create", "notes", "--max-concurrent", "2", "--rate", "0.5", "--json").json
+    assert (made["delivery_max_concurrent"], made["delivery_rate_per_second"]) == (2, 0.5)
+    changed = commands.does("clients", "update", "notes", "--max-concurrent", "0", "--rate", "0", "--json").json
+    assert (changed["delivery_max_concurrent"], changed["delivery_rate_per_second"]) == (None, None)

@@ -156,8 +156,12 @@ async def test_a_whole_story_leaves_keys_of_the_map_alone_each_with_its_type_and
     left = types(redis_url)
     lifetimes = lifetimes_ms(redis_url)
     rows = {key: row_of(key) for key in left if not key.startswith(ARQ)}
-    # Leases are there only while an attempt is under way.
-    assert {row[0] for row in ROWS} - {row[0] for row in rows.values()} <= {"logoutd:revocation:{revocation}:leases"}
+    # Leases and turns are there only while an attempt is under way.
+    assert {row[0] for row in ROWS} - {row[0] for row in rows.values()} <= {
+        "logoutd:revocation:{revocation}:leases",
+        "logoutd:client-turns:{logoutd:due}:ID",
+        "logoutd:client-pace:{logoutd:due}:ID",
+    }
     for key, (name, kind, lives) in rows.items():
         assert left[key] == kind, key
         lasting = lives.startswith(("until", "for ever", "pruned"))

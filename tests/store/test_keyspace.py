@@ -1,6 +1,7 @@
 """The map of Redis is true: every key is on it, of the type and with the lifetime it says."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,8 @@ async def fill(house: House) -> None:
     waiting = [Waiting(delivery_id="dlv_a_b", since_ms=now_ms, bulk=False)]
     hold = Hold(client_id="mail", waiting=waiting, look_at_ms=now_ms, crowded=False)
     await resources.schedule.settle(finished=[], done=[], due={}, held=[resources.backlogs.holding(hold)])
+    limited = replace(await house.application("limited"), delivery_max_concurrent=1, delivery_rate_per_second=0.01)
+    await resources.turns.take(limited, "a", now_ms=now_ms, lease_until_ms=now_ms + DAY_S * 1000)
     await resources.client_healths.pause("mail", reason="maintenance", now_ms=now_ms)
     await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])
     await resources.heartbeats.beat("host:1", now_ms=now_ms)
@@ -127,7 +130,15 @@ def test_all_keys_of_a_person_share_one_hash_tag(key: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [keyspace.BACKLOGS, keyspace.CLIENT_STATES, keyspace.backlog("a"), keyspace.client_health("a")]
+    "key",
+    [
+        keyspace.BACKLOGS,
+        keyspace.CLIENT_STATES,
+        keyspace.backlog("a"),
+        keyspace.client_health("a"),
+        keyspace.turns("a"),
+        keyspace.pace("a"),
+    ],
 )
 def test_all_that_moves_to_and_from_the_due_index_lies_where_that_does(key: str) -> None:
     assert re.findall(r"\{([^}]*)\}", key) == [keyspace.DUE]

@@ -77,6 +77,7 @@ RETURNS = {
     "survey_participation": [str],
     "survey_sessions": [str],
     "take_probe": [0, 1],
+    "take_turn": [list],
 }
 """What each script answers: a value, or any of a kind."""
 
@@ -187,6 +188,8 @@ async def live_through_it(house: House) -> None:
 async def fall_ill_and_recover(house: House) -> None:
     """An application that does not answer until it is suspended, is paused, resumed, answers and is removed."""
     resources, now_ms = house.resources, house.clock.now_ms()
+    crm = await resources.applications.get("crm")
+    assert crm is not None
     healths, backlogs = resources.client_healths, resources.backlogs
     waiting = [Waiting(delivery_id=f"dlv_a_{name}", since_ms=now_ms, bulk=name == "c") for name in "abc"]
     hold = Hold(client_id="crm", waiting=waiting, look_at_ms=now_ms, crowded=True)
@@ -205,6 +208,9 @@ async def fall_ill_and_recover(house: House) -> None:
         await backlogs.restore({"crm": names}, at_ms=now_ms)
         release = Release(client_id="crm", delivery_ids=names, next_look_ms=now_ms, released=len(names))
         await backlogs.release([release], hidden_until_ms=now_ms, due_at_ms=now_ms)
+    limited = replace(crm, delivery_max_concurrent=2, delivery_rate_per_second=10.0)
+    for number in range(3):
+        await resources.turns.take(limited, f"{number}", now_ms=now_ms, lease_until_ms=now_ms + 20_000)
     await resources.applications.remove("crm")
 
 

@@ -34,6 +34,7 @@ STORES = (
     "applications",
     "client_healths",
     "backlogs",
+    "turns",
     "people",
     "covered",
     "upstream",
@@ -100,6 +101,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
     connection, revocation = house.connection(), house.request("ada", revocation_id=rid)
     kept = KeptToken(kept_id="kept_1", connection_id=CONNECTION, text="token", received_at_ms=now_ms, looks=0)
     application = Application(client_id="crm", client_secret_hash="", created_at_ms=now_ms, updated_at_ms=now_ms)
+    limited = replace(application, delivery_max_concurrent=1, delivery_rate_per_second=1.0)
     return {
         "connections.add": lambda: r.connections.add(connection),
         "connections.by_name": lambda: r.connections.by_name("okta"),
@@ -137,6 +139,8 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "backlogs.heal": lambda: r.backlogs.heal(at_ms=now_ms),
         "backlogs.counts": lambda: r.backlogs.counts(["crm"]),
         "backlogs.total": r.backlogs.total,
+        "turns.take": lambda: r.turns.take(limited, "a", now_ms=now_ms, lease_until_ms=now_ms + 1000),
+        "turns.give_back": lambda: r.turns.give_back(limited, "a"),
         "people.register": lambda: r.people.register(ADA, CONNECTION, [iss_sub(UPSTREAM, "ada")]),
         "people.resolve": lambda: r.people.resolve(CONNECTION, [iss_sub(UPSTREAM, "ada")]),
         "people.get": lambda: r.people.get(ADA),

@@ -121,3 +121,16 @@ async def test_whoever_stops_waiting_holds_up_nobody(house: House) -> None:
     leaving.cancel()
     assert await ledger.write(dead(house, revocation, owed[1]))
     assert leaving.cancelled()
+
+
+async def test_what_nobody_waits_for_any_more_is_written_before_the_end(house: House) -> None:
+    """The write of an attempt that was cancelled goes on by itself; ended with the record closed, it would lose the outcome and
+    leave a connection open."""
+    revocation, owed = await leased(house, "a")
+    ledger = house.worker.notifier.ledger
+    leaving = asyncio.create_task(ledger.write(dead(house, revocation, owed[0])))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await house.worker.notifier.drain(0)
+    assert [each.state for each in await house.deliveries(revocation.revocation_id)] == ["dead"]

@@ -1,0 +1,133 @@
+"""Law 3: one broken application never delays another. Not one: twenty-four of eight kinds, all at the same moment.
+
+The real service and a real worker; applications are real servers. First all are healthy, and how long the two that stay so wait
+for their logout tokens is taken as the measure of this machine. Then the others turn bad at once, in the middle of everything.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from service.dev import DevStack, dev_stack
+from tests.support.house import House, open_house
+from tests.support.strangers import (
+    Behaviour,
+    Request,
+    answer,
+    drip,
+    flood,
+    late,
+    reset,
+    say_and_hold,
+    stranger,
+)
+from workers.slots import ISOLATION_S
+
+KINDS: Mapping[str, Behaviour] = {
+    "hangs": say_and_hold(b""),
+    "drips": drip(b"HTTP/1.1 2", every_s=1.0),
+    "drips-a-body": drip(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", every_s=1.0),
+    "floods": flood(),
+    "redirects": answer(307, location="http://127.0.0.1:9/elsewhere"),
+    "resets": reset,
+    "answers-late": late(4.5, answer(200)),
+    "answers-too-late": late(6.0, answer(200)),
+}
+"""What they turn into."""
+
+OF_EACH = 3
+"""Applications of each kind."""
+
+HEALTHY = ("healthy-1", "healthy-2")
+"""Those that are measured."""
+
+REVOCATIONS = 100
+"""Revocations before and after they turn bad; each is owed to every application."""
+
+AT_ONCE = 10
+"""How many are asked for at the same time."""
+
+PATIENCE_S = 120.0
+"""How long the test waits for what must come, in seconds."""
+
+
+@dataclass(kw_only=True)
+class Application:
+    """Behaves as it is told to at the moment, and writes down when it heard of whom."""
+
+    now: Behaviour
+    _heard: dict[str, asyncio.Future[float]] = field(default_factory=dict)
+
+    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        heard = self.heard_of(str(request.claims["sub"]).partition("|")[2])
+        if not heard.done():
+            heard.set_result(time.monotonic())
+        await self.now(request, writer)
+
+    def heard_of(self, name: str) -> "asyncio.Future[float]":
+        """When it first hears of somebody."""
+        return self._heard.setdefault(name, asyncio.get_running_loop().create_future())
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevStack]:
+    """A service and one worker."""
+    folder = tmp_path_factory.mktemp("poisoned")
+    with dev_stack(port=0, data_dir=folder / "data", log_to=folder / "log.jsonl") as running:
+        yield running
+
+
+@pytest.fixture
+async def house(stack: DevStack, tmp_path: Path) -> AsyncIterator[House]:
+    """The same record, for who signs in and is revoked."""
+    async with open_house(stack.redis_url, tmp_path) as opened:
+        yield opened
+
+
+async def longest_wait_s(house: House, names: list[str], clients: list[str], measured: list[Application]) -> float:
+    """Sign these people in everywhere and out again, some at a time: the longest that any of the measured applications waited to
+    hear of any of them."""
+    gate, waits = asyncio.Semaphore(AT_ONCE), []
+
+    async def one(name: str) -> None:
+        async with gate:
+            house.clock.advance(max(0.0, time.time() - house.clock.now_ms() / 1000))
+            await house.sign_in(name, *clients)
+            asked = time.monotonic()
+            await house.revoke(name, lane="urgent")
+            async with asyncio.timeout(PATIENCE_S):
+                waits.extend([await each.heard_of(name) - asked for each in measured])
+
+    await asyncio.gather(*(one(each) for each in names))
+    return max(waits)
+
+
+async def test_many_bad_applications_do_not_delay_a_healthy_one_beyond_the_bound(house: House) -> None:
+    bad = {f"{kind}-{number}": kind for kind in KINDS for number in range(OF_EACH)}
+    applications = {name: Application(now=answer(200)) for name in (*HEALTHY, *bad)}
+    measured = [applications[name] for name in HEALTHY]
+    async with AsyncExitStack() as serving:
+        for name, application in applications.items():
+            server = await serving.enter_async_context(stranger(application))
+            await house.application(name, server.url(), algorithm="RS256")
+        clients = list(applications)
+
+        people = [f"before-{number}" for number in range(REVOCATIONS)]
+        measure_s = await longest_wait_s(house, people, clients, measured)
+        for name, kind in bad.items():
+            applications[name].now = KINDS[kind]
+        people = [f"after-{number}" for number in range(REVOCATIONS)]
+        waited_s = await longest_wait_s(house, people, clients, measured)
+
+        assert waited_s <= measure_s + ISOLATION_S
+        # Those that said a status have answered, whatever came of the rest.
+        answered = {"drips-a-body", "floods", "redirects", "answers-late"}
+        for name, kind in bad.items():
+            assert ((await house.health(name)).breaker(0) == "closed") == (kind in answered), name
+        for name in clients:
+            await house.resources.applications.remove(name)
