@@ -5,7 +5,6 @@ from typing import Final
 
 from service.domain.tls_identity import TlsIdentity
 
-
 MOST_CONCURRENT: Final = 1024
 """Largest `delivery_max_concurrent`: more than a fleet has been seen to use for one application."""
 
