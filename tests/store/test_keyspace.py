@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.revocation import SessionsBegunBy
 from service.store import keyspace
+from service.store.blast_radius import BlastRadius
 from tests.support.contents import lifetimes_ms, types
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 from tests.support.strangers import answer, stranger
@@ -50,6 +51,10 @@ async def fill(house: House) -> None:
     await resources.kept_tokens.keep(CONNECTION, "token", now_ms=now_ms, look_at_ms=now_ms + DAY_S * 1000)
     await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])
     await resources.heartbeats.beat("host:1", now_ms=now_ms)
+    radius = BlastRadius(resources.record, people=1, window_ms=60_000)
+    for name in ("ada", "ben"):
+        await radius.count(house.request(name), now_ms=now_ms)
+        await radius.keep(house.request(name), now_ms=now_ms)
 
 
 async def test_every_key_that_is_written_is_on_the_map_with_its_type_and_every_row_is_written(
@@ -66,7 +71,7 @@ async def test_every_key_that_is_written_is_on_the_map_with_its_type_and_every_r
 
 async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(house: House, redis_url: str) -> None:
     await fill(house)
-    lasting = ("until deleted", "until finished", "until done", "for ever", "pruned")
+    lasting = ("until deleted", "until released", "until finished", "until done", "for ever", "pruned")
 
     for key, left_ms in lifetimes_ms(redis_url).items():
         if not key.startswith(("arq:", "logoutd:queue")):
