@@ -63,7 +63,8 @@ def test_nothing_is_left_to_be_done_in_a_comment(word: str) -> None:
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     files += [ROOT / name for name in TOP if (ROOT / name).is_file()]
     for path in files:
-        if path.suffix not in {".pyc", ".lock"}:
+        # What a fuzzer found is bytes, and nobody's words.
+        if path.suffix not in {".pyc", ".lock"} and "corpora" not in path.parts:
             assert not re.search(rf"\b{word}\b", path.read_text(encoding="utf-8")), named(path)
 
 

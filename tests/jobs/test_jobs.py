@@ -122,4 +122,4 @@ async def test_a_worker_whose_clock_is_minutes_behind_takes_a_job_at_once_and_in
     assert first == b"rev_1:0"
     assert first_score <= second_score
     assert second_score < timestamp_ms() - 5 * 60_000, "arq's workers compare it with their own clocks"
-    assert await queue.oldest_age_s() < 60
+    assert await queue.oldest_age_s("urgent") < 60

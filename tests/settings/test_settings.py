@@ -76,6 +76,11 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
         "RETRY_FIRST_STEP_SECONDS": "2",
         "RETRY_LONGEST_STEP_SECONDS": "60",
         "RETRY_WINDOW_HOURS": "0.5",
+        "SUSPEND_AFTER_DAYS": "3",
+        "WAIT_FOR_FSYNC": "true",
+        "WAIT_FOR_REPLICAS": "2",
+        "WAIT_TIMEOUT_MS": "250",
+        "SHUTDOWN_DELAY_SECONDS": "4",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
     for name, value in given.items():
@@ -104,6 +109,8 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.refresh_token_grace_seconds == 9
     assert settings.max_concurrent_deliveries == 7
     assert (settings.participation_days, settings.receipt_days, settings.audit_days) == (8, 9, 10)
+    assert (settings.wait_for_fsync, settings.wait_for_replicas, settings.wait_timeout_ms) == (True, 2, 250)
+    assert (settings.suspend_after_days, settings.shutdown_delay_seconds) == (3, 4)
     assert settings.audit_key.get_secret_value() == AUDIT_KEY
     assert (settings.participation_days, settings.receipt_days, settings.dead_letters_kept_days) == (8, 9, 7)
     assert settings.retry_schedule == RetrySchedule(first_step_s=2, longest_step_s=60, window_s=1800)

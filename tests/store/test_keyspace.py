@@ -9,6 +9,7 @@ from service.domain.audit import Fact
 from service.domain.revocation import SessionsBegunBy
 from service.store import keyspace
 from service.store.backlogs import Hold, Waiting
+from service.store.blast_radius import BlastRadius
 from tests.support.contents import lifetimes_ms, types
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 from tests.support.strangers import answer, stranger
@@ -71,6 +72,10 @@ async def fill(house: House) -> None:
     await house.sign_in("eve")
     await house.revoke("eve")
     assert await resources.erasures.erase(user_id("eve"), CONNECTION, now_ms=now_ms)
+    radius = BlastRadius(resources.record, people=1, window_ms=60_000)
+    for name in ("ada", "ben"):
+        await radius.count(house.request(name), now_ms=now_ms)
+        await radius.keep(house.request(name), now_ms=now_ms)
 
 
 async def test_every_key_that_is_written_is_on_the_map_with_its_type_and_every_row_is_written(
@@ -90,6 +95,7 @@ async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(hou
     lasting = (
         "until deleted",
         "until erased",
+        "until released",
         "until finished",
         "until done",
         "until let go",
