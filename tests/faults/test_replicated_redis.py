@@ -91,6 +91,13 @@ async def test_what_the_one_that_took_over_has_not_is_not_answered_with_success(
             await api.resources.revocations.wait_until_durable("rev_lost")
 
 
+async def test_a_redis_that_is_gone_is_waited_for_by_nobody(pair: Replicated, tmp_path: Path) -> None:
+    async with serving(pair.primary.url, tmp_path, wait_for_replicas=1) as api:
+        pair.primary.kill()
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await api.resources.revocations.wait_until_durable("rev_1")
+
+
 async def test_many_who_wait_share_the_waits(pair: Replicated, tmp_path: Path) -> None:
     async with serving(pair.primary.url, tmp_path, wait_for_replicas=1, wait_timeout_ms=300) as api:
         with closing(connect(pair.primary)) as client, pair.replica_frozen():
