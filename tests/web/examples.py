@@ -60,6 +60,7 @@ async def prepare(api: Api, idp: IdentityProvider) -> Mapping[str, Example]:
         "POST /api/v2/connections/{connection_id}/release": {"apply": True},
         "POST /api/v2/clients": {"client_id": "third"},
         "PATCH /api/v2/clients/{client_id}": {"client_name": "The shop"},
+        "POST /api/v2/clients/{client_id}/pause": {"reason": "maintenance"},
         "POST /api/v2/clients/{client_id}/redeliver": {"since": "2026-01-31T09:00:00Z"},
         "POST /api/v2/deliveries/{delivery_id}/redeliver": {"force": True},
         "POST /api/v2/revocations": {

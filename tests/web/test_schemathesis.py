@@ -18,6 +18,7 @@ from schemathesis.config import GenerationConfig, SchemathesisConfig
 from schemathesis.generation.case import Case
 
 from service.app import OPERATIONS
+from service.domain.identifiers import revocation_id_of
 from service.web.operation import Operation
 from tests.support.asgi import ADMINISTRATOR, PUBLIC_URL, Api, bearer, gtr_url
 from tests.support.documented import document
@@ -110,7 +111,7 @@ async def caller(api: Api, idp: IdentityProvider) -> Caller:
     assert (await api.patch(f"/api/v2/connections/{connection_id}", secret)).status_code == 200
     session = await api.sign_in(idp, "shop")
     made = await api.post("/api/v2/refresh-tokens", {"session_id": session["session_id"], "client_id": "shop"})
-    revoked = await api.delete(f"/api/v2/sessions/{(await api.sign_in(idp, 'wiki'))['session_id']}")
+    delivery_id = await dead_delivery(api, idp, "00u5")
     ids = {
         "connection_name": "okta",
         "connection_id": connection_id,
@@ -118,8 +119,8 @@ async def caller(api: Api, idp: IdentityProvider) -> Caller:
         "session_id": session["session_id"],
         "user_id": session["user_id"],
         "refresh_token_id": made.json()["refresh_token_id"],
-        "revocation_id": revoked.json()["revocation_id"],
-        "delivery_id": await dead_delivery(api, idp, "00u5"),
+        "revocation_id": revocation_id_of(delivery_id),
+        "delivery_id": delivery_id,
     }
     return Caller(api, idp, ids)
 
