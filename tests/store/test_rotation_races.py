@@ -21,8 +21,8 @@ from tests.support.house import House, user_id
 RACES = 800
 """How often each end is raced: thousands in all."""
 
-AT_ONCE = 40
-"""Races that run at the same time: fewer than there are connections."""
+AT_ONCE = 25
+"""Races that run at the same time. Each has two sides, and all of them fewer than there are connections: none waits for one."""
 
 ROTATIONS = 3
 """How often a client rotates in one race, if it is let."""
