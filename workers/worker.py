@@ -7,8 +7,8 @@ again. It forgets jobs: the sweeper remembers. It has no idea of a job that must
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 from arq.worker import Worker, func
@@ -22,6 +22,7 @@ from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
 from service.store.sessions import DAY_MS
 from service.telemetry import get_logger
 from workers.admission import Admission
+from workers.arq_worker import ArqWorker, guarded
 from workers.ledger import Ledger
 from workers.notify import Notifier
 from workers.redelivered import Redelivered
@@ -75,17 +76,6 @@ GRACE_S: Final = 12.0
 def worker_name() -> str:
     """This process's name among the workers: host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-class _Worker(Worker):
-    """arq's worker. It shields a job's last write from cancellation, and nobody is left to hear of it when that fails: a Redis
-    that goes away would be told as a fault of ours."""
-
-    async def finish_job(self, *args: Any, **kwargs: Any) -> None:
-        await _unless_redis_is_away(super().finish_job(*args, **kwargs))
-
-    async def finish_failed_job(self, *args: Any, **kwargs: Any) -> None:
-        await _unless_redis_is_away(super().finish_failed_job(*args, **kwargs))
 
 
 class WorkerProcess:
@@ -196,11 +186,11 @@ class WorkerProcess:
 
     def create_arq_worker(self, *, burst: bool = False, lane: Lane = "urgent") -> Worker:
         """arq's part: it takes jobs off the queue of a lane. `burst`: ends when the queue is empty."""
-        return _Worker(
+        return ArqWorker(
             functions=[
-                func(_guarded(self._revoke), name=jobs.REVOKE),
-                func(_guarded(self._notify), name=jobs.NOTIFY),
-                func(_guarded(self.verifier.verify), name=jobs.VERIFY),
+                func(guarded(self._revoke), name=jobs.REVOKE),
+                func(guarded(self._notify), name=jobs.NOTIFY),
+                func(guarded(self.verifier.verify), name=jobs.VERIFY),
             ],
             queue_name=jobs.QUEUES[lane],
             redis_pool=self._resources.queue_redis,
@@ -284,26 +274,3 @@ class WorkerProcess:
             except Exception:  # a fault must not end the loop that everything undone depends on
                 log.exception("worker.fault", act=getattr(act, "__name__", "?"))
             await asyncio.sleep(pause)
-
-
-async def _unless_redis_is_away(write: Coroutine[Any, Any, None]) -> None:
-    try:
-        await write
-    except (RedisError, OSError) as error:
-        # The queue still has the job: it is run again, and finds nothing to do.
-        log.warning("job.end_not_queued", error=type(error).__name__)
-
-
-def _guarded(work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """A job always ends well for arq, which would otherwise give up on it for good; the due index tries it again."""
-
-    async def job(_context: dict[str, Any], *args: Any) -> None:
-        structlog.contextvars.clear_contextvars()
-        try:
-            await work(*args)
-        except Unavailable as error:
-            log.warning("job.record_lost", error=str(error))
-        except Exception:  # as above: no exception may reach arq
-            log.exception("job.fault")
-
-    return job

@@ -22,7 +22,8 @@ from tests.support.redis_server import start_redis
 from tests.support.strangers import answer, say_and_hold, stranger, wait_then
 from workers import worker as worker_module
 from workers.__main__ import is_alive, main
-from workers.worker import JOB_TIMEOUT_S, MAX_JOBS, QUEUE_READ_LIMIT, _guarded, worker_name
+from workers.arq_worker import guarded
+from workers.worker import JOB_TIMEOUT_S, MAX_JOBS, QUEUE_READ_LIMIT, worker_name
 
 PATIENCE_S = 10.0
 """How long a worker may take to stop, in seconds, before a test fails."""
@@ -216,8 +217,8 @@ async def test_a_job_that_fails_ends_well_for_the_queue_and_is_logged() -> None:
         raise ZeroDivisionError
 
     with listening() as heard:
-        await _guarded(away)({})
-        await _guarded(fault)({})
+        await guarded(away)({})
+        await guarded(fault)({})
 
     assert heard.one("job.record_lost")["level"] == "warning"
     assert heard.one("job.fault")["level"] == "error"

@@ -1,0 +1,47 @@
+"""arq's worker and its jobs, made not to mind what arq minds: a Redis that goes away, and a job that fails."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from service.errors import Unavailable
+from service.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class ArqWorker(Worker):
+    """arq's worker. It shields a job's last write from cancellation, and nobody is left to hear of it when that fails: a Redis
+    that goes away would be told as a fault of ours."""
+
+    async def finish_job(self, *args: Any, **kwargs: Any) -> None:
+        await _unless_redis_is_away(super().finish_job(*args, **kwargs))
+
+    async def finish_failed_job(self, *args: Any, **kwargs: Any) -> None:
+        await _unless_redis_is_away(super().finish_failed_job(*args, **kwargs))
+
+
+async def _unless_redis_is_away(write: Coroutine[Any, Any, None]) -> None:
+    try:
+        await write
+    except (RedisError, OSError) as error:
+        # The queue still has the job: it is run again, and finds nothing to do.
+        log.warning("job.end_not_queued", error=type(error).__name__)
+
+
+def guarded(work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """A job always ends well for arq, which would otherwise give up on it for good; the due index tries it again."""
+
+    async def job(_context: dict[str, Any], *args: Any) -> None:
+        structlog.contextvars.clear_contextvars()
+        try:
+            await work(*args)
+        except Unavailable as error:
+            log.warning("job.record_lost", error=str(error))
+        except Exception:  # as above: no exception may reach arq
+            log.exception("job.fault")
+
+    return job
