@@ -53,8 +53,9 @@ LONGEST_PAUSE_S: Final = 5.0
 CANCEL_AGAIN_S: Final = 0.1
 """Pause between two requests to a background task to end, in seconds."""
 
-SETTLE_S: Final = 0.1
-"""How long a look at the queue may take that had begun when the worker was told to stop, in seconds."""
+CLAIM_S: Final = 5.0
+"""Longest wait for a job that was just being taken when the worker was told to stop, in seconds: longer than Redis may take to
+answer. Nothing may be sent once all else is put away."""
 
 GRACE_S: Final = 12.0
 """How long jobs and attempts under way may take after SIGTERM, in seconds: an attempt has five."""
@@ -69,6 +70,19 @@ class _Worker(Worker):
     """arq's worker. It shields a job's last write from cancellation, and nobody is left to hear of it when that fails: a Redis
     that goes away would be told as a fault of ours."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.claiming = asyncio.Lock()
+        """Held while a job is being taken. Whoever has it after `allow_pick_jobs` was taken back knows that none will be."""
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        # One at a time, as arq does it too: a look at the queue may bring hundreds, and we may be told to stop at the first.
+        for each in job_ids:
+            async with self.claiming:
+                if not self.allow_pick_jobs:
+                    return
+                await super().start_jobs([each])
+
     async def finish_job(self, *args: Any, **kwargs: Any) -> None:
         await _unless_redis_is_away(super().finish_job(*args, **kwargs))
 
@@ -81,7 +95,7 @@ class WorkerProcess:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._arq: Worker | None = None
+        self._arq: _Worker | None = None
         self._stopping = False
         self.notifier = Notifier(
             issuer=resources.settings.token_issuer,
@@ -148,7 +162,7 @@ class WorkerProcess:
             log.warning("worker.heartbeat_left", error=str(error))
         log.info("worker.stopped", worker=worker_name())
 
-    def create_arq_worker(self, *, burst: bool = False) -> Worker:
+    def create_arq_worker(self, *, burst: bool = False) -> "_Worker":
         """arq's part: it takes jobs off the queue. `burst`: ends when the queue is empty."""
         return _Worker(
             functions=[
@@ -212,10 +226,15 @@ class WorkerProcess:
         if self._arq is None:
             return
         self._arq.allow_pick_jobs = False
-        # A look at the queue that had begun may still start jobs.
-        await asyncio.sleep(SETTLE_S)
+        # A job that is being taken is taken; none after it.
+        taken = asyncio.create_task(self._arq.claiming.acquire())
+        await asyncio.wait([taken], timeout=CLAIM_S)
+        taken.cancel()
         if self._arq.tasks:
-            await asyncio.wait(list(self._arq.tasks.values()), timeout=GRACE_S)
+            _, late = await asyncio.wait(list(self._arq.tasks.values()), timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _sweep_once(self) -> None:
         full = True
