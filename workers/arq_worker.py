@@ -1,5 +1,6 @@
 """arq's worker and its jobs, made not to mind what arq minds: a Redis that goes away, and a job that fails."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -16,6 +17,19 @@ log = get_logger(__name__)
 class ArqWorker(Worker):
     """arq's worker. It shields a job's last write from cancellation, and nobody is left to hear of it when that fails: a Redis
     that goes away would be told as a fault of ours."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.claiming = asyncio.Lock()
+        """Held while a job is being taken. Whoever has it after `allow_pick_jobs` was taken back knows that none will be."""
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        # One at a time, as arq does it too: a look at the queue may bring hundreds, and we may be told to stop at the first.
+        for each in job_ids:
+            async with self.claiming:
+                if not self.allow_pick_jobs:
+                    return
+                await super().start_jobs([each])
 
     async def finish_job(self, *args: Any, **kwargs: Any) -> None:
         await _unless_redis_is_away(super().finish_job(*args, **kwargs))

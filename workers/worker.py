@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from arq.worker import Worker, func
+from arq.worker import func
 from redis.exceptions import RedisError
 
 from service import jobs
@@ -66,8 +66,9 @@ KEEP_TRAIL_S: Final = 15.0
 LONGEST_PAUSE_S: Final = 5.0
 """Longest pause before trying again what failed because Redis was away, in seconds."""
 
-SETTLE_S: Final = 0.1
-"""How long a look at the queue may take that had begun when the worker was told to stop, in seconds."""
+CLAIM_S: Final = 5.0
+"""Longest wait for a job that was just being taken when the worker was told to stop, in seconds: longer than Redis may take to
+answer. Nothing may be sent once all else is put away."""
 
 GRACE_S: Final = 12.0
 """How long jobs and attempts under way may take after SIGTERM, in seconds: an attempt has five."""
@@ -83,7 +84,7 @@ class WorkerProcess:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._arq: dict[Lane, Worker] = {}
+        self._arq: dict[Lane, ArqWorker] = {}
         self._stopping = False
         receipt_ms = resources.settings.receipt_days * DAY_MS
         slots = Slots(resources.settings.max_concurrent_deliveries)
@@ -184,7 +185,7 @@ class WorkerProcess:
             log.warning("worker.heartbeat_left", error=str(error))
         log.info("worker.stopped", worker=worker_name())
 
-    def create_arq_worker(self, *, burst: bool = False, lane: Lane = "urgent") -> Worker:
+    def create_arq_worker(self, *, burst: bool = False, lane: Lane = "urgent") -> ArqWorker:
         """arq's part: it takes jobs off the queue of a lane. `burst`: ends when the queue is empty."""
         return ArqWorker(
             functions=[
@@ -247,11 +248,18 @@ class WorkerProcess:
     async def _finish_jobs(self) -> None:
         for each in self._arq.values():
             each.allow_pick_jobs = False
-        # A look at the queue that had begun may still start jobs.
-        await asyncio.sleep(SETTLE_S)
+        # A job that is being taken is taken; none after it.
+        taken = [asyncio.create_task(each.claiming.acquire()) for each in self._arq.values()]
+        if taken:
+            await asyncio.wait(taken, timeout=CLAIM_S)
+        for waiting in taken:
+            waiting.cancel()
         under_way = [task for each in self._arq.values() for task in each.tasks.values()]
         if under_way:
-            await asyncio.wait(under_way, timeout=GRACE_S)
+            _, late = await asyncio.wait(under_way, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _sweep_once(self) -> None:
         full = True
