@@ -24,8 +24,9 @@ check: $(READY) ## Format, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY) ## Every test
-	$(BIN)/pytest
+# A file is one process's: what its tests share is made once.
+test: $(READY) ## Every test, in two processes
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # SOAK_SEED=N repeats the plan of that seed; without it each run has another.
 soak: $(READY) ## The fault tests whole: thousands of revocations while everything is killed, a few minutes

@@ -1,18 +1,40 @@
 """What any test may ask for."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from service.embedded_redis import EmbeddedRedis
-from tests.support.documented import never_seen
+from tests.support.documented import never_seen, see, seen
 from tests.support.redis_server import empty, start_redis
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What one of several processes has seen goes to the one that reports."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["seen"] = sorted(seen())
+
+
+class _Processes:
+    """Hears of every process's end."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Add up what they have seen."""
+        see((str(operation), int(status)) for operation, status in getattr(node, "workeroutput", {}).get("seen", ()))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the ends of processes heard of, where there are several."""
+    config.pluginmanager.register(_Processes())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """After every test has run: the answers that are documented and that no test has seen. A report, and no failure."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if whole and not config.option.keyword and not config.option.markexpr and (missing := never_seen()):
+    if whole and not config.option.keyword and config.option.markexpr == "not soak" and (missing := never_seen()):
         terminalreporter.section("documented answers that no test has seen")
         terminalreporter.write_line("\n".join(missing))
 

@@ -1,6 +1,7 @@
 """Every answer the tests see is held against the OpenAPI document: its status, its headers, its body."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
@@ -44,6 +45,16 @@ async def hold_as_documented(response: httpx.Response) -> None:
         problems = [each.message for each in validator_of(operation["operationId"], response.status_code)
                     .iter_errors(response.json())]  # fmt: skip
         assert not problems, f"{name} with another body than documented: {problems[0][:500]}"
+
+
+def seen() -> frozenset[tuple[str, int]]:
+    """The answers tests have had in this process: operation and status."""
+    return frozenset(_SEEN)
+
+
+def see(answers: Iterable[tuple[str, int]]) -> None:
+    """Count answers that tests have had in another process."""
+    _SEEN.update(answers)
 
 
 def never_seen() -> list[str]:
