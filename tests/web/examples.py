@@ -46,6 +46,7 @@ async def prepare(api: Api, idp: IdentityProvider) -> Mapping[str, Example]:
         "PATCH /api/v2/connections/{connection_id}/clients": [{"client_id": "wiki", "status": True}],
         "POST /api/v2/clients": {"client_id": "third"},
         "PATCH /api/v2/clients/{client_id}": {"client_name": "The shop"},
+        "POST /api/v2/clients/{client_id}/pause": {"reason": "maintenance"},
         "POST /api/v2/revocations": {
             "connection": "okta",
             "subject": {"format": "iss_sub", "iss": idp.issuer, "sub": SUBJECT},
