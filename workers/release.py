@@ -74,8 +74,8 @@ class Releaser:
 
 
 def _allowance(addressee: Addressee | None, now_ms: int) -> int:
-    """How many may go now because they can be told."""
-    if addressee is None:
+    """How many may go now because they can be told, or never will be."""
+    if addressee is None or addressee.application.backchannel_logout_uri is None:
         return MOST_RELEASE
     health = addressee.health
     if health.held(now_ms) is not None:
@@ -105,13 +105,14 @@ def _decide(
 
 
 def _next_look_ms(addressee: Addressee | None, now_ms: int, *, unfinished: bool) -> int:
-    if addressee is None or unfinished:
+    if addressee is None or addressee.application.backchannel_logout_uri is None or unfinished:
         return now_ms + LOOK_MS
-    health = addressee.health
+    health, rate = addressee.health, addressee.application.delivery_rate_per_second
     match health.held(now_ms):
         case "paused":
             return now_ms + LONGEST_LOOK_MS
         case None:
-            return now_ms + (LOOK_MS if health.breaker(now_ms) == "closed" else PROBE_LOOK_MS)
+            pause_ms = LOOK_MS if health.breaker(now_ms) == "closed" else PROBE_LOOK_MS
+            return now_ms + max(pause_ms, 0 if rate is None else math.ceil(1000 / rate))
         case _:
             return min(health.probe_at_ms, now_ms + LONGEST_LOOK_MS)

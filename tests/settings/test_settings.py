@@ -67,6 +67,7 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
         "LOG_FORMAT": "console",
         "LOG_LEVEL": "debug",
         "MAX_CONCURRENT_DELIVERIES": "7",
+        "SUSPEND_AFTER_DAYS": "0",
         "REFRESH_TOKEN_GRACE_SECONDS": "9",
         "PARTICIPATION_DAYS": "8",
         "RECEIPT_DAYS": "9",
@@ -76,7 +77,6 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
         "RETRY_FIRST_STEP_SECONDS": "2",
         "RETRY_LONGEST_STEP_SECONDS": "60",
         "RETRY_WINDOW_HOURS": "0.5",
-        "SUSPEND_AFTER_DAYS": "3",
         "WAIT_FOR_FSYNC": "true",
         "WAIT_FOR_REPLICAS": "2",
         "WAIT_TIMEOUT_MS": "250",
@@ -110,7 +110,7 @@ def test_every_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.max_concurrent_deliveries == 7
     assert (settings.participation_days, settings.receipt_days, settings.audit_days) == (8, 9, 10)
     assert (settings.wait_for_fsync, settings.wait_for_replicas, settings.wait_timeout_ms) == (True, 2, 250)
-    assert (settings.suspend_after_days, settings.shutdown_delay_seconds) == (3, 4)
+    assert settings.shutdown_delay_seconds == 4
     assert settings.audit_key.get_secret_value() == AUDIT_KEY
     assert (settings.participation_days, settings.receipt_days, settings.dead_letters_kept_days) == (8, 9, 7)
     assert settings.retry_schedule == RetrySchedule(first_step_s=2, longest_step_s=60, window_s=1800)
@@ -255,6 +255,8 @@ def test_a_secrets_file_that_is_no_text_is_an_error_without_its_content(
         ("LOG_LEVEL", "loud"),
         ("MAX_CONCURRENT_DELIVERIES", "0"),
         ("PARTICIPATION_DAYS", "0"),
+        ("SUSPEND_AFTER_DAYS", "-1"),
+        ("SUSPEND_AFTER_DAYS", "366"),
         ("REFRESH_TOKEN_GRACE_SECONDS", "-1"),
         ("REFRESH_TOKEN_GRACE_SECONDS", "61"),
         ("RECEIPT_DAYS", "99999"),

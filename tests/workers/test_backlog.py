@@ -1,7 +1,10 @@
 """Backlogs: what waits is in nobody's way, and nothing between two steps loses it."""
 
+from dataclasses import replace
+
 import pytest
 
+from service.domain.client_health import OPENS_AFTER
 from service.store import keyspace
 from service.store.backlogs import BULK_OFFSET_MS, Hold, Waiting
 from tests.support.breaks import Moment, redis_away
@@ -161,6 +164,19 @@ async def test_what_waits_for_a_removed_application_is_skipped_with_the_reason(h
         assert (await house.receipt(rid)).state == "completed"
     assert await nothing_waits(house)
     assert await house.resources.client_healths.counts() == {"paused": 0, "suspended": 0, "circuit_open": 0}
+
+
+async def test_what_waits_for_one_that_lost_its_address_is_skipped_however_it_stands(house: House) -> None:
+    """The breaker is open, and there is nobody any more to find back by a probe."""
+    async with stranger(answer(503)) as down:
+        crm = await house.application("crm", down.url())
+        rids = await owe(house, *(f"person-{number}" for number in range(OPENS_AFTER + 20)))
+        await house.resources.applications.replace(replace(crm, backchannel_logout_uri=None))
+        await house.resources.client_healths.probe_now("crm", now_ms=house.clock.now_ms())
+        await house.sweep()
+        await pass_time(house, 2)
+    assert {(await house.delivery(rid)).reason for rid in rids} == {"no_logout_uri"}
+    assert await house.waiting("crm") == ()
 
 
 async def test_who_comes_back_and_is_crowded_is_let_go_fewer_at_a_time(

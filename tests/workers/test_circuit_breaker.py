@@ -55,7 +55,11 @@ async def moody(house: House) -> AsyncIterator[tuple[Moody, Stranger]]:
         yield mood, app
 
 
-@pytest.mark.parametrize("behaviour", [answer(500), answer(503), hang_up, reset, say(b"not HTTP\r\n\r\n")], ids=str)
+@pytest.mark.parametrize(
+    "behaviour",
+    [answer(500), answer(503), hang_up, reset, say(b"not HTTP\r\n\r\n")],
+    ids=["500", "503", "hangs up", "resets", "speaks no HTTP"],
+)
 async def test_failures_in_a_row_open_it_and_what_follows_waits_with_the_reason(
     house: House, moody: tuple[Moody, Stranger], behaviour: Behaviour
 ) -> None:
