@@ -253,6 +253,10 @@ class Notifier:
         still_open = [every[name] for name in unclaimed if name in every and every[name].state in OPEN]
         names = {each.delivery_id for each in still_open}
         await self.schedule.done([name for name in unclaimed if name not in names])
+        over = every and not any(each.state in OPEN for each in every.values())
+        if over and await self.schedule.opened_at(revocation.revocation_id) is not None:
+            # A crash came after the last outcome and before its revocation was taken off the list of open ones.
+            await self.schedule.look_at_if_absent([revocation.revocation_id], at_ms=self.clock.now_ms())
         # What is due and was not claimed is leased. Its holder may be dead, and the lease may outlast this entry by a few
         # milliseconds: left alone, the entry would come up again only when it has been hidden for as long once more.
         soon_ms = self.clock.now_ms() + LEASED_AGAIN_MS
