@@ -24,6 +24,7 @@ class ArqWorker(Worker):
         """Held while a job is being taken. Whoever has it after `allow_pick_jobs` was taken back knows that none will be."""
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Take these jobs, none after it was said that no more are to be."""
         # One at a time, as arq does it too: a look at the queue may bring hundreds, and we may be told to stop at the first.
         for each in job_ids:
             async with self.claiming:
@@ -32,9 +33,11 @@ class ArqWorker(Worker):
                 await super().start_jobs([each])
 
     async def finish_job(self, *args: Any, **kwargs: Any) -> None:
+        """Take a job off the queue."""
         await _unless_redis_is_away(super().finish_job(*args, **kwargs))
 
     async def finish_failed_job(self, *args: Any, **kwargs: Any) -> None:
+        """Likewise."""
         await _unless_redis_is_away(super().finish_failed_job(*args, **kwargs))
 
 

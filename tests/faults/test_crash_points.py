@@ -35,9 +35,9 @@ def test_every_step_of_a_revocation_was_died_at(cases: list[Case]) -> None:
     assert set(names) >= {"worker", *(f"service, {door}" for door in DOORS)}
     assert all(len(each) > 12 for each in names.values())
     assert names["worker"].count("POST") == 2 * APPLICATIONS
-    # A worker may take a step less where two outcomes are written together.
+    # Where two outcomes are written together a worker takes the steps of one write less.
     missed = [str(case) for case in cases if not case.reached]
-    assert len(missed) < len(cases) / 10, missed
+    assert len(missed) < len(cases) / 5, missed
 
 
 def test_whatever_was_acknowledged_is_in_force_before_any_worker_runs(cases: list[Case]) -> None:

@@ -11,6 +11,7 @@ from service.settings import PREFIX, SECRETS, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+OF_SETTINGS = ("settings.py", "delivery_settings.py")
 FIELDS = list(Settings.model_fields)
 
 
@@ -21,11 +22,12 @@ def attributes_of(tree: ast.AST) -> set[str]:
 
 def read_by_properties() -> dict[str, set[str]]:
     """The fields each property of Settings stands for."""
-    tree = ast.parse((ROOT / "service" / "settings.py").read_text(encoding="utf-8"))
-    (settings,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
+    trees = [ast.parse((ROOT / "service" / name).read_text(encoding="utf-8")) for name in OF_SETTINGS]
+    classes = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
     return {
         node.name: attributes_of(node) & set(FIELDS)
-        for node in settings.body
+        for each in classes
+        for node in each.body
         if isinstance(node, ast.FunctionDef)
         and any(isinstance(each, ast.Name) and each.id == "property" for each in node.decorator_list)
     }

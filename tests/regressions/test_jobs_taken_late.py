@@ -24,7 +24,8 @@ async def test_a_worker_that_is_to_stop_takes_no_further_job(house: House) -> No
 
 
 async def test_a_job_that_is_just_being_taken_is_waited_for(house: House) -> None:
-    queue = house.worker._arq = house.worker.create_arq_worker()
+    queue = house.worker.create_arq_worker()
+    house.worker._arq["urgent"] = queue
     async with queue.claiming:
         finishing = asyncio.create_task(house.worker._finish_jobs())
         for _ in range(TURNS):

@@ -347,7 +347,8 @@ def rewrite(client: Any, changed: Sequence[tuple[str, str]]) -> None:
 async def test_whatever_is_changed_taken_out_put_in_or_moved_is_seen(sealed: Sealed, data: st.DataObject) -> None:
     original = [(each, told["entry"]) for each, told in sealed.client.xrange(keyspace.AUDIT_TRAIL)]
     changed = list(original)
-    place = data.draw(st.integers(0, len(original) - 1))
+    # What the latest seal says beside being one is proved by the next: only that it is there can be told now.
+    place = data.draw(st.integers(0, len(original) - 2))
     match data.draw(st.sampled_from(["text", "remove", "insert", "swap"])):
         case "text":
             at = data.draw(st.integers(0, len(original[place][1]) - 1))
@@ -362,7 +363,7 @@ async def test_whatever_is_changed_taken_out_put_in_or_moved_is_seen(sealed: Sea
             if place + 2 < len(changed) and changed[place + 2][0] == changed[place + 1][0]:
                 changed.pop(place + 1)
         case _:
-            other_place = data.draw(st.integers(0, len(original) - 1))
+            other_place = data.draw(st.integers(0, len(original) - 2))
             changed[place] = (original[place][0], original[other_place][1])
             changed[other_place] = (original[other_place][0], original[place][1])
     rewrite(sealed.client, changed)
