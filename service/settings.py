@@ -97,18 +97,18 @@ class Settings(DeliverySettings):
         "ones are answered 503. Default: 256.",
     )
     door_requests_per_second: int = Field(
-        default=100,
+        default=500,
         ge=1,
         le=100_000,
         description="Most requests in a second that one connection may make at the doors of one service process, over time: "
-        "ten times as many may come at once. Further ones are answered 429. Default: 100.",
+        "ten times as many may come at once. Further ones are answered 429. Default: 500.",
     )
     failed_authentications_per_minute: int = Field(
-        default=60,
+        default=600,
         ge=1,
         le=100_000,
         description="Most wrong credentials in a minute that one address may present for one client, or for the "
-        "administrator, to one service process. Further ones are answered 429. Default: 60.",
+        "administrator, to one service process. Further ones are answered 429. Default: 600.",
     )
     blast_radius_people: int = Field(
         default=0,
