@@ -21,6 +21,7 @@ TAGS: Final = (
     "For applications",
     "People",
     "Revocations",
+    "Deliveries",
     "Audit",
     "Doors",
     "Published",
