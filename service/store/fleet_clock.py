@@ -18,8 +18,11 @@ INTERVAL_S: Final = 10.0
 AGAIN_S: Final = 1.0
 """Pause before the next look after one that failed, in seconds."""
 
+LOOKS: Final = 3
+"""How often a reading asks: the shortest of the round trips says most."""
+
 LONGEST_TRIP_S: Final = 0.5
-"""Longest round trip of a look that counts, in seconds: it may be wrong by half of that."""
+"""Longest round trip that counts, in seconds: what it says may be wrong by half of that."""
 
 REMARKABLE_MS: Final = 2_000
 """How far Redis' clock and this machine's may differ without a word, in milliseconds."""
@@ -54,15 +57,28 @@ class FleetClock:
             await asyncio.sleep(INTERVAL_S if good else AGAIN_S)
 
     async def read(self) -> bool:
-        """Read Redis' clock; False when that took too long to be of use. Raises Unavailable."""
-        before = time.monotonic()
-        seconds, microseconds = await self._record.run("TIME")
-        after = time.monotonic()
-        if after - before > LONGEST_TRIP_S:
+        """Read Redis' clock; False when that took too long to be of use. Raises Unavailable.
+
+        A reading moves the clock no further than it proves it wrong. Redis answered somewhere within the round trip; a
+        clock that already was within it stays, or each busy moment would set it a little forth or back.
+        """
+        trips = [await self._look() for _ in range(LOOKS)]
+        earliest_ms, latest_ms = min(trips, key=lambda trip: trip[1] - trip[0])
+        if latest_ms - earliest_ms > LONGEST_TRIP_S * 1000:
             return False
-        self._ahead_ms = int(seconds) * 1000 + int(microseconds) / 1000 - (before + after) / 2 * 1000
+        if self._ahead_ms is None:
+            self._ahead_ms = (earliest_ms + latest_ms) / 2
+        self._ahead_ms = min(max(self._ahead_ms, earliest_ms), latest_ms)
         apart_ms = abs(self.now_ms() - self._clock.now_ms())
         if apart_ms > REMARKABLE_MS and not self._remarked:
             log.warning("clock.apart", apart_ms=apart_ms)
         self._remarked = apart_ms > REMARKABLE_MS
         return True
+
+    async def _look(self) -> tuple[float, float]:
+        """Between which two numbers of milliseconds Redis' clock is ahead of the monotonic one."""
+        before = time.monotonic()
+        seconds, microseconds = await self._record.run("TIME")
+        after = time.monotonic()
+        redis_ms = int(seconds) * 1000 + int(microseconds) / 1000
+        return redis_ms - after * 1000, redis_ms - before * 1000

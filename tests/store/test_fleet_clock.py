@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -11,7 +12,7 @@ from service.domain.clock import SystemClock
 from service.errors import Unavailable
 from service.resources import open_resources
 from service.settings import Settings
-from service.store.fleet_clock import REMARKABLE_MS, FleetClock
+from service.store.fleet_clock import LONGEST_TRIP_S, REMARKABLE_MS, FleetClock
 from service.store.record import Record, open_pool
 from tests.support.clock import HandClock
 from tests.support.heard import listening
@@ -50,6 +51,56 @@ async def test_it_goes_on_by_itself_between_two_readings(record: Record) -> None
     first = clock.now_ms()
     eventually(clock.now_ms, lambda now_ms: now_ms >= first + 20)
     assert abs(clock.now_ms() - await redis_now_ms(record)) < TOLERANCE_MS
+
+
+class ScriptedRedis(Record):
+    """A Redis whose clock, and how long the way to it takes, is written down by the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.mono_s = 100.0
+        self.ahead_s = 1_800_000_000.0
+        self.there_s = self.back_s = 0.0
+        monkeypatch.setattr("service.store.fleet_clock.time.monotonic", lambda: self.mono_s)
+
+    async def run(self, *_command: Any) -> tuple[str, str]:
+        self.mono_s += self.there_s
+        seconds, microseconds = divmod(round((self.mono_s + self.ahead_s) * 1_000_000), 1_000_000)
+        self.mono_s += self.back_s
+        return str(seconds), str(microseconds)
+
+
+async def test_a_slow_answer_does_not_move_a_clock_that_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = ScriptedRedis(monkeypatch)
+    clock = FleetClock(redis, SystemClock())
+    redis.there_s = redis.back_s = 0.001
+    assert await clock.read()
+    for redis.there_s, redis.back_s in ((0.3, 0.0), (0.0, 0.3), (0.02, 0.001)):
+        assert await clock.read()
+        assert clock.now_ms() == pytest.approx((redis.mono_s + redis.ahead_s) * 1000, abs=1)
+
+
+async def test_a_clock_proven_wrong_moves_as_far_as_that_proves(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = ScriptedRedis(monkeypatch)
+    clock = FleetClock(redis, SystemClock())
+    assert await clock.read()
+    for step_s in (+7.0, -7.0):  # an administrator sets the clock of Redis' machine
+        redis.ahead_s += step_s
+        redis.there_s = redis.back_s = 0.01
+        assert await clock.read()
+        assert clock.now_ms() == pytest.approx((redis.mono_s + redis.ahead_s) * 1000, abs=10.1)
+
+
+async def test_an_answer_that_took_longer_than_the_bound_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    redis = ScriptedRedis(monkeypatch)
+    clock = FleetClock(redis, HandClock(1_700_000_000_000))
+    redis.back_s = LONGEST_TRIP_S + 0.01
+    assert not await clock.read()
+    assert clock.now_ms() == 1_700_000_000_000
+    redis.back_s = LONGEST_TRIP_S - 0.01
+    assert await clock.read()
+    assert clock.now_ms() == pytest.approx((redis.mono_s + redis.ahead_s) * 1000, abs=LONGEST_TRIP_S / 2 * 1000)
 
 
 async def test_until_redis_has_told_it_is_the_machines(tmp_path: Path) -> None:
