@@ -27,6 +27,8 @@ README = (DEPLOY / "README.md").read_text(encoding="utf-8")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 PORT = Settings.model_fields["port"].default
 
+AUDIT_KEY = "0123456789abcdef" * 4 + "\n"
+
 START_LIMIT_S = 30.0
 """Longest wait for a Redis to say that it is ready, in seconds."""
 
@@ -60,6 +62,7 @@ def test_what_compose_gives_a_process_is_an_environment_it_starts_with(
     contents = {
         "redis-url": "redis://:password@redis:6379/0\n",
         "admin-token": "0123456789abcdef\n",
+        "audit-key": AUDIT_KEY,
         "signing-keys": "{}",
     }
     process = COMPOSE["services"][name]
@@ -75,6 +78,7 @@ def test_what_compose_gives_a_process_is_an_environment_it_starts_with(
     assert settings.redis_url.get_secret_value() == "redis://:password@redis:6379/0"
     assert settings.signing_keys_file is not None
     assert settings.signing_keys_file.is_file()
+    assert settings.audit_key.get_secret_value() == AUDIT_KEY.strip()
     assert settings.port == PORT
     assert bool(settings.admin_token.get_secret_value()) == (name == "service")
 

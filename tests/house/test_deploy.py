@@ -8,6 +8,7 @@ import typer
 from pydantic import SecretStr
 
 from service import cli
+from service.delivery_settings import DeliverySettings
 from service.settings import PREFIX, SECRETS, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -53,16 +54,23 @@ def test_every_variable_deploy_names_is_one_the_product_reads() -> None:
         assert named - known - {INJECTED} == set(), path
 
 
-def test_the_settings_table_is_the_settings() -> None:
-    expected = []
-    for name, field in Settings.model_fields.items():
-        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-        variable = f"`{PREFIX}{name.upper()}`" + (f", `{PREFIX}{name.upper()}_FILE`" if name.upper() in SECRETS else "")
-        default = str(default).lower() if isinstance(default, bool) else default
-        shown = "–" if default in ("", None, ()) else f"`{default}`"  # noqa: RUF001 - a dash for "none"
-        expected.append(f"| {variable} | {shown} | {field.description} |")
+def row_of(name: str) -> str:
+    """The line of the settings table a setting should have."""
+    field = Settings.model_fields[name]
+    default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    variable = f"`{PREFIX}{name.upper()}`" + (f", `{PREFIX}{name.upper()}_FILE`" if name.upper() in SECRETS else "")
+    default = str(default).lower() if isinstance(default, bool) else default
+    shown = "–" if default in ("", None, ()) else f"`{default}`"  # noqa: RUF001 - a dash for "none"
+    return f"| {variable} | {shown} | {field.description} |"
+
+
+def test_the_settings_table_is_the_settings_in_the_order_of_the_code() -> None:
+    of_deliveries = [row_of(name) for name in DeliverySettings.model_fields]
+    others = [row_of(name) for name in Settings.model_fields if name not in DeliverySettings.model_fields]
     listed = re.findall(rf"^\| `{PREFIX}.*$", README, flags=re.MULTILINE)
-    assert sorted(listed) == sorted(expected), "\n".join(expected)
+    began = listed.index(of_deliveries[0])
+    assert listed[began : began + len(of_deliveries)] == of_deliveries
+    assert [*listed[:began], *listed[began + len(of_deliveries) :]] == others
 
 
 def test_a_variable_that_kubernetes_would_inject_is_an_error_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,11 @@ def test_a_pods_environment_is_one_the_process_starts_with(
         **the(manifests, "ConfigMap", container["envFrom"][0]["configMapRef"]["name"])["data"],
         **{each["name"]: each["value"] for each in container["env"]},
     }
-    contents = {"redis-url": "rediss://:password@redis.example.com:6379/0", "admin-token": "0123456789abcdef"}
+    contents = {
+        "redis-url": "rediss://:password@redis.example.com:6379/0",
+        "admin-token": "0123456789abcdef",
+        "audit-key": "0123456789abcdef" * 4,
+    }
     for variable, value in given.items():
         if value.startswith("/"):
             assert value in mounted, f"{variable} names a file that is not mounted"
@@ -155,6 +159,7 @@ def test_a_pods_environment_is_one_the_process_starts_with(
     settings.require("public_url", "signing_keys_file", "redis_url")
     assert {Path(each).name for each in mounted} == {Path(each).name for each in given.values() if each.startswith("/")}
     assert bool(settings.admin_token.get_secret_value()) == (name == "logoutd-service")
+    assert settings.audit_key.get_secret_value() == contents["audit-key"], "kept away from the trail it seals"
     assert not set(given) & {f"{PREFIX}{secret}" for secret in SECRETS}, "secrets are files"
 
 
