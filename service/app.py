@@ -107,9 +107,6 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Everything that is served."""
 
-PROBES = ("/healthz", "/readyz", "/metrics")
-"""What is answered however much there is to do."""
-
 
 class _Service(Starlette):
     """The framework's stack with one part around all of it: an answer to a fault (500) is an answer like any other."""
@@ -141,7 +138,11 @@ def create_app(
         security_headers(settings.public_url),
         routes=build_routes(audited(each) for each in OPERATIONS),
         middleware=[
-            Middleware(Concurrency, most=settings.max_concurrent_requests, exempt=PROBES),
+            Middleware(
+                Concurrency,
+                most=settings.max_concurrent_requests,
+                exempt={each.path for each in OPERATIONS if each.always},
+            ),
             Middleware(SizeLimits, max_bytes=MAX_BODY_BYTES, by_route=larger_bodies(OPERATIONS)),
             Middleware(Deadline, seconds=request_timeout_s),
         ],

@@ -49,7 +49,7 @@ _ERRORS: Final[Mapping[int, str]] = {
     401: "The caller did not prove who it is.",
     413: "The body is larger than 64 KiB.",
     429: "Too many such requests came; `Retry-After` says when to try again.",
-    503: "Redis or the keys cannot be reached; `Retry-After` says when to try again.",
+    503: "Redis or the keys cannot be reached, or too many requests are under way; `Retry-After` says when to try again.",
 }
 
 _ERROR_SCHEMA: Final = {
@@ -196,11 +196,13 @@ def _content(operation: Operation, references: _References) -> dict[str, Any] | 
 
 def _responses(operation: Operation, references: _References) -> dict[str, Any]:
     told: dict[int, str] = dict(operation.responses)
+    if not operation.always:
+        told = {503: _ERRORS[503], **told}
     reads = operation.body is not None or operation.body_schema is not None or bool(operation.form)
     if operation.access not in {"logout token", "anyone"}:
-        told = {401: _ERRORS[401], 429: _ERRORS[429], 503: _ERRORS[503], **told}
+        told = {401: _ERRORS[401], 429: _ERRORS[429], **told}
     if operation.access == "logout token":
-        told = {400: _ERRORS[400], 429: _ERRORS[429], 503: _ERRORS[503], **told}
+        told = {400: _ERRORS[400], 429: _ERRORS[429], **told}
     elif reads:
         told = {400: _ERRORS[400], 413: _ERRORS[413], **told}
     if operation.query:

@@ -70,6 +70,8 @@ class Operation:
     """The header of that name on every success."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Other headers on every success, and what they tell."""
+    always: bool = False
+    """Whether it is answered however many requests are under way: whoever asks how the process does has to learn it."""
     audited: bool = True
     """Whether what it changes is told to the audit trail as an operator's act. False for what is everyday (sign-ins, tokens),
     and for what makes a revocation, whose own entry tells more."""

@@ -193,6 +193,7 @@ OPERATIONS = (
         summary="The process is alive",
         tag="Published",
         access="anyone",
+        always=True,
         answers={200: Health},
     ),
     Operation(
@@ -202,6 +203,7 @@ OPERATIONS = (
         summary="Requests can be served",
         tag="Published",
         access="anyone",
+        always=True,
         responses={
             200: "Ready.",
             503: "Redis cannot be reached or may not hold the record, or this process is about to stop.",
@@ -215,6 +217,7 @@ OPERATIONS = (
         summary="Numbers for Prometheus",
         tag="Published",
         access="anyone",
+        always=True,
         answers={200: METRICS},
     ),
 )

@@ -1,6 +1,5 @@
 """How often a connection may be asked for: a stranger who knows its name takes nothing from its identity provider."""
 
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from service.verify import issuer_keys
 from tests.receive.door import EMAIL, assertion, forged
-from tests.support.asgi import Api, bcl_path, bearer, gtr_path, refused, serving
+from tests.support.asgi import Api, bcl_path, bearer, calling_from, gtr_path, refused, serving
 from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_events import HOOK_SECRET, hook_path, okta_batch, okta_event
 
@@ -38,7 +37,7 @@ async def connection(api: Api, idp: IdentityProvider) -> None:
 
 async def knock(api: Api, address: str, door: str, credential: str) -> httpx.Response:
     """One request at a door, from an address."""
-    async with caller(api, address) as http:
+    async with calling_from(api, address) as http:
         match door:
             case "global_token_revocation":
                 return await http.post(gtr_path("okta"), json={"sub_id": EMAIL}, headers=bearer(credential))
@@ -47,13 +46,6 @@ async def knock(api: Api, address: str, door: str, credential: str) -> httpx.Res
             case _:
                 batch = okta_batch(okta_event("user.session.clear", at_ms=api.clock.now_ms()))
                 return await http.post(hook_path("okta"), json=batch, headers={"Authorization": credential})
-
-
-@contextlib.asynccontextmanager
-async def caller(api: Api, address: str) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=api.app, client=(address, 50_000))
-    async with httpx.AsyncClient(transport=transport, base_url="https://logout.example.com") as http:
-        yield http
 
 
 def genuine(api: Api, idp: IdentityProvider, door: str) -> str:
@@ -115,7 +107,7 @@ async def test_another_connection_has_its_own(api: Api, idp: IdentityProvider) -
     door = "global_token_revocation"
     for _ in range(50):
         await knock(api, STRANGER, door, "a.b.c")
-    async with caller(api, STRANGER) as http:
+    async with calling_from(api, STRANGER) as http:
         answer = await http.post(gtr_path("other"), json={"sub_id": EMAIL}, headers=bearer("a.b.c"))
     assert answer.status_code == 401
 

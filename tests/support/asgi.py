@@ -185,6 +185,15 @@ class Api:
         return await self.http.post(bcl_path(name), data={"logout_token": token})
 
 
+@contextlib.asynccontextmanager
+async def calling_from(api: Api, address: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody who calls from an IP address."""
+    transport = httpx.ASGITransport(app=api.app, client=(address, 50_000))
+    hooks = {"response": [hold_as_documented]}
+    async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL, event_hooks=hooks) as http:
+        yield http
+
+
 def bcl_path(name: str) -> str:
     """The path of a connection's back-channel logout door."""
     return f"/oauth/backchannel-logout/connection/{name}"

@@ -1,6 +1,5 @@
 """Guessing credentials: slow for whoever guesses, and nobody else notices."""
 
-import contextlib
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +8,7 @@ import httpx
 import pytest
 
 from service.web.throttles import Attempts
-from tests.support.asgi import ADMIN_TOKEN, ADMINISTRATOR, Api, basic, bearer, refused, serving
+from tests.support.asgi import ADMIN_TOKEN, ADMINISTRATOR, Api, basic, bearer, calling_from, refused, serving
 from tests.support.clock import HandClock
 
 MOST = 4
@@ -24,14 +23,6 @@ async def api(redis_url: str, tmp_path: Path) -> AsyncIterator[Api]:
         yield opened
 
 
-@contextlib.asynccontextmanager
-async def caller(api: Api, address: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who calls from an address."""
-    transport = httpx.ASGITransport(app=api.app, client=(address, 50_000))
-    async with httpx.AsyncClient(transport=transport, base_url="https://logout.example.com") as http:
-        yield http
-
-
 async def ask(http: httpx.AsyncClient, credential: dict[str, str]) -> httpx.Response:
     return await http.post("/oauth/introspect", data={"token": "none-of-ours"}, headers=credential)
 
@@ -42,7 +33,7 @@ async def guess(http: httpx.AsyncClient, times: int, account: str = "shop") -> l
 
 async def test_after_so_many_wrong_secrets_no_other_is_looked_at_until_the_minute_has_passed(api: Api) -> None:
     await api.client("shop")
-    async with caller(api, STRANGER[0]) as http:
+    async with calling_from(api, STRANGER[0]) as http:
         assert await guess(http, MOST + 2) == [401] * MOST + [429] * 2
         answer = await ask(http, basic("shop", "guess"))
         refused(answer, 429, "too_many_requests", "wrong credentials")
@@ -56,7 +47,7 @@ async def test_after_so_many_wrong_secrets_no_other_is_looked_at_until_the_minut
 
 
 async def test_after_so_many_wrong_tokens_nobody_is_the_administrator_from_there(api: Api) -> None:
-    async with caller(api, STRANGER[0]) as http:
+    async with calling_from(api, STRANGER[0]) as http:
         for number in range(MOST):
             assert (await http.get("/api/v2/clients", headers=bearer(f"guess-{number}"))).status_code == 401
         refused(await http.get("/api/v2/clients", headers=bearer("guess")), 429, "too_many_requests")
@@ -65,7 +56,7 @@ async def test_after_so_many_wrong_tokens_nobody_is_the_administrator_from_there
 
 async def test_the_real_client_elsewhere_is_never_locked_out(api: Api) -> None:
     await api.client("shop")
-    async with caller(api, STRANGER[0]) as stranger, caller(api, "198.51.100.7") as real:
+    async with calling_from(api, STRANGER[0]) as stranger, calling_from(api, "198.51.100.7") as real:
         assert (await guess(stranger, 50))[-1] == 429
         assert (await ask(real, api.by("shop"))).status_code == 200
 
@@ -73,7 +64,7 @@ async def test_the_real_client_elsewhere_is_never_locked_out(api: Api) -> None:
 async def test_a_client_that_was_right_before_is_heard_though_a_stranger_shares_its_address(api: Api) -> None:
     """As behind a proxy that is not trusted, where everybody has one address."""
     await api.client("shop")
-    async with caller(api, "10.0.0.1") as shared:
+    async with calling_from(api, "10.0.0.1") as shared:
         assert (await ask(shared, api.by("shop"))).status_code == 200
         assert (await shared.get("/api/v2/clients", headers=dict(ADMINISTRATOR))).status_code == 200
         await guess(shared, 50)
@@ -87,21 +78,21 @@ async def test_a_client_that_was_right_before_is_heard_though_a_stranger_shares_
 async def test_a_secret_that_was_right_and_is_no_longer_opens_nothing(api: Api) -> None:
     await api.client("shop")
     old = api.by("shop")
-    async with caller(api, "10.0.0.1") as http:
+    async with calling_from(api, "10.0.0.1") as http:
         assert (await ask(http, old)).status_code == 200
         assert (await api.post("/api/v2/clients/shop/secret")).status_code == 200
         assert (await ask(http, old)).status_code == 401
 
 
 async def test_whoever_tries_names_is_bounded_over_all_of_them(api: Api) -> None:
-    async with caller(api, STRANGER[0]) as http:
+    async with calling_from(api, STRANGER[0]) as http:
         found = [(await guess(http, 1, f"client-{number}"))[0] for number in range(MOST * 5 + 3)]
     assert found == [401] * (MOST * 5) + [429] * 3
 
 
 async def test_one_clients_mistake_is_not_held_against_another_at_its_address(api: Api) -> None:
     await api.client("shop")
-    async with caller(api, "10.0.0.1") as http:
+    async with calling_from(api, "10.0.0.1") as http:
         await guess(http, 20, "misconfigured")
         assert (await ask(http, api.by("shop"))).status_code == 200
 
@@ -109,18 +100,18 @@ async def test_one_clients_mistake_is_not_held_against_another_at_its_address(ap
 async def test_all_addresses_of_an_ipv6_network_count_as_one(api: Api) -> None:
     found = []
     for number in range(MOST + 1):
-        async with caller(api, f"2001:db8:0:1::{number:x}") as http:
+        async with calling_from(api, f"2001:db8:0:1::{number:x}") as http:
             found += await guess(http, 1)
     assert found == [401] * MOST + [429]
-    async with caller(api, "2001:db8:0:2::1") as http:
+    async with calling_from(api, "2001:db8:0:2::1") as http:
         assert await guess(http, 1) == [401]
-    async with caller(api, "::ffff:198.51.100.7") as mapped, caller(api, "198.51.100.7") as plain:
+    async with calling_from(api, "::ffff:198.51.100.7") as mapped, calling_from(api, "198.51.100.7") as plain:
         assert await guess(mapped, MOST) == [401] * MOST
         assert await guess(plain, 1) == [429]
 
 
 async def test_no_credential_and_a_malformed_one_are_no_guess(api: Api) -> None:
-    async with caller(api, STRANGER[0]) as http:
+    async with calling_from(api, STRANGER[0]) as http:
         for _ in range(MOST * 2):
             assert (await ask(http, {})).status_code == 401
             assert (await ask(http, {"Authorization": "Basic !"})).status_code == 401
@@ -128,7 +119,7 @@ async def test_no_credential_and_a_malformed_one_are_no_guess(api: Api) -> None:
 
 
 async def test_what_a_header_says_of_the_address_is_not_believed(api: Api) -> None:
-    async with caller(api, STRANGER[0]) as http:
+    async with calling_from(api, STRANGER[0]) as http:
         for number in range(MOST):
             headers = {
                 **bearer(f"guess-{number}"),
