@@ -49,7 +49,7 @@ from service.web.published_answers import DOCUMENT, PAGE
 from service.web.request_limits import SizeLimits
 from service.web.requests import Correlation, Headers, security_headers
 from service.web.state import Leaving, Request, State, resources_of
-from service.web.throttles import Attempts, Doors, Throttles
+from service.web.throttles import Attempts, Doors, RefusalLines, Throttles
 
 
 async def read_openapi(request: Request) -> Response:
@@ -164,6 +164,7 @@ def _throttles(resources: Resources) -> Throttles:
     return Throttles(
         doors=Doors(clock, per_second=settings.door_requests_per_second),
         attempts=Attempts(clock, per_minute=settings.failed_authentications_per_minute),
+        refusal_lines=RefusalLines(clock),
     )
 
 

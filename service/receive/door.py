@@ -1,5 +1,6 @@
-"""What every door of an identity provider shares: each request is counted, timed, and told in one log line when refused; and
-leaves at least one entry in the audit trail: that of a revocation, or that it was refused, or that it ended nothing."""
+"""What every door of an identity provider shares: each request is counted, timed, and told in one log line when refused (as
+long as these are not too many); and leaves at least one entry in the audit trail: that of a revocation, or that it was refused,
+or that it ended nothing."""
 
 import functools
 import time
@@ -39,13 +40,13 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
         except LogoutdError as error:
             outcome = reason_of(error)
             numbers.door_requests.labels(name, outcome).inc()
-            log.warning("door.refused", outcome=outcome, detail=str(error))
+            _log(request, outcome, str(error))
             await _tell(request, error, outcome)
             raise
         except HTTPException as error:
             outcome = f"http_{error.status_code}"
             numbers.door_requests.labels(name, outcome).inc()
-            log.warning("door.refused", outcome=outcome, detail=error.detail)
+            _log(request, outcome, error.detail)
             await _tell(request, error, outcome)
             raise
         numbers.door_requests.labels(name, "accepted").inc()
@@ -60,6 +61,12 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
 def admit_proven(request: Request, connection: Connection) -> None:
     """Count a message that has been verified as its connection's own. Raises TooManyRequests."""
     throttles_of(request).doors.admit_proven(connection.name, source_of(request))
+
+
+def _log(request: Request, outcome: str, detail: str) -> None:
+    lines = throttles_of(request).refusal_lines
+    if lines.admit(source_of(request)):
+        log.warning("door.refused", outcome=outcome, detail=detail, **lines.omitted())
 
 
 async def _tell(request: Request, error: Exception | None = None, reason: str | None = None) -> None:

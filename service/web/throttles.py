@@ -20,6 +20,9 @@ KNOWN_MS: Final = 3_600_000
 """How long a credential that was right, and an address a door's message was genuine from, are known, in milliseconds. What is
 known is looked at however many others from its address were wrong."""
 
+LINES_A_MINUTE: Final = 60
+"""How many refusals of one address are written down in a minute."""
+
 ACCOUNTS: Final = 5
 """How many clients' worth of wrong credentials one address may present: more of them are somebody who tries names."""
 
@@ -84,12 +87,34 @@ class Attempts:
         self._known.add(_digest(account, credential))
 
 
+class RefusalLines:
+    """How many lines in the log the refusals at the doors take, by address: a flood must not fill a disk, nor hide what another
+    address is refused for. Every refusal is counted in /metrics."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._lines = TokenBuckets(clock, per_second=LINES_A_MINUTE / 60, burst=LINES_A_MINUTE)
+        self._omitted = 0
+
+    def admit(self, source: str) -> bool:
+        """Whether another line is to be written."""
+        if self._lines.take(source) > 0:
+            self._omitted += 1
+            return False
+        return True
+
+    def omitted(self) -> dict[str, int]:
+        """What the next line says of those before it that were left out: how many, if any were."""
+        omitted, self._omitted = self._omitted, 0
+        return {"omitted": omitted} if omitted else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttles:
     """All that one process counts of those who ask."""
 
     doors: Doors
     attempts: Attempts
+    refusal_lines: RefusalLines
 
 
 def _digest(*parts: str) -> str:

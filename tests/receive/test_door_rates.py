@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from service.verify import issuer_keys
+from service.web.throttles import LINES_A_MINUTE
 from tests.receive.door import EMAIL, assertion, forged
 from tests.support.asgi import Api, bcl_path, bearer, calling_from, gtr_path, refused, serving
+from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_events import HOOK_SECRET, hook_path, okta_batch, okta_event
 
@@ -127,3 +129,19 @@ async def test_a_flood_of_made_up_keys_costs_the_provider_few_fetches(api: Api, 
     assert idp.fetches["keys"] - before <= issuer_keys.FETCHES_PER_COOL_DOWN
     token = genuine(api, idp, "backchannel_logout")
     assert (await knock(api, PROVIDER, "backchannel_logout", token)).is_success
+
+
+async def test_a_flood_of_refusals_takes_a_bounded_number_of_lines_and_hides_nobody_elses(
+    api: Api, idp: IdentityProvider
+) -> None:
+    with listening() as heard:
+        for _ in range(LINES_A_MINUTE + 20):
+            await knock(api, STRANGER, "global_token_revocation", "a.b.c")
+        assert len(heard.of("door.refused")) == LINES_A_MINUTE
+        assert (await knock(api, PROVIDER, "global_token_revocation", "a.b.c")).status_code == 401
+    told = heard.of("door.refused")[LINES_A_MINUTE:]
+    assert [(each["outcome"], each["omitted"]) for each in told] == [("malformed_token", 20)]
+    api.clock.advance(60)
+    with listening() as later:
+        await knock(api, STRANGER, "global_token_revocation", "a.b.c")
+    assert "omitted" not in later.one("door.refused")
