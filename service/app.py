@@ -1,5 +1,6 @@
 """The HTTP process put together: every route, middleware and exception handler. The one place that wires."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -10,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
 from service.admin import (
@@ -54,8 +55,8 @@ from service.web.throttles import Attempts, Doors, RefusalLines, Throttles
 
 async def read_openapi(request: Request) -> Response:
     """This API as OpenAPI 3.1, from the records its routes are made of."""
-    document = build_openapi(OPERATIONS, base_url=resources_of(request).settings.base_url, version=_version())
-    return JSONResponse(document, headers=published.PUBLIC_CACHE)
+    document = _openapi(resources_of(request).settings.base_url)
+    return Response(document, media_type="application/json", headers=published.PUBLIC_CACHE)
 
 
 async def read_docs(_request: Request) -> Response:
@@ -166,6 +167,12 @@ def _throttles(resources: Resources) -> Throttles:
         attempts=Attempts(clock, per_minute=settings.failed_authentications_per_minute),
         refusal_lines=RefusalLines(clock),
     )
+
+
+@cache
+def _openapi(base_url: str) -> bytes:
+    # Made once: anyone may ask, and making it takes as long as a hundred small answers.
+    return json.dumps(build_openapi(OPERATIONS, base_url=base_url, version=_version())).encode()
 
 
 @cache

@@ -13,6 +13,7 @@ from service.errors import Unavailable
 from service.keys.ring import SigningKeysError
 from service.resources import open_resources, redis_refusal
 from service.settings import Settings, SettingsError, load_settings
+from service.store.fleet_clock import FleetClock
 from service.store.heartbeats import Heartbeats
 from service.store.record import Record, open_pool
 from service.telemetry import configure_logging, get_logger
@@ -54,8 +55,11 @@ async def work(settings: Settings) -> int:
 async def is_alive(settings: Settings) -> bool:
     """Whether a worker of this host has been heard of lately: the probe for a worker's container."""
     client = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True, size=1))
+    record = Record(client)
+    clock = FleetClock(record, SystemClock())
     try:
-        names = await Heartbeats(Record(client)).alive(now_ms=SystemClock().now_ms())
+        await clock.read()  # heartbeats are dated by Redis' clock
+        names = await Heartbeats(record).alive(now_ms=clock.now_ms())
     except Unavailable:
         return False
     finally:

@@ -63,9 +63,12 @@ class _Wanted:
     def matching(self, entries: Sequence[Stored]) -> Iterator[dict[str, Any]]:
         """Those of these entries, as answered."""
         for each in entries:
-            told = json.loads(each.text)
-            if all(told.get(name) == value for name, value in self.members.items()) and (
-                self.person is None or self.person in told.get("people", ())
+            told = each.members()
+            # What somebody else wrote there is no entry; `verify` tells of it.
+            if (
+                "event" in told
+                and all(told.get(name) == value for name, value in self.members.items())
+                and (self.person is None or self.person in told.get("people", ()))
             ):
                 yield _describe(each, told)
 

@@ -137,7 +137,7 @@ async def update_client(request: Request) -> Response:
     await resources.applications.replace(changed)
     if changed.backchannel_logout_uri != application.backchannel_logout_uri:
         # What was found out of the old address says nothing of the new one.
-        await resources.client_healths.probe_now(changed.client_id, now_ms=resources.clock.now_ms())
+        await resources.client_healths.probe_now(changed.client_id, now_ms=resources.fleet_clock.now_ms())
     return JSONResponse(await describe_client(resources, changed), headers=NO_STORE)
 
 

@@ -76,7 +76,7 @@ async def erase_user(request: Request) -> Response:
     )
     told = Fact(event="person.erased", connection_id=person.connection_id, revocation_id=accepted.revocation_id)
     await resources.trail.append(list(about_people(told, names, total=1)))
-    if not await resources.erasures.erase(person.user_id, person.connection_id, now_ms=resources.clock.now_ms()):
+    if not await resources.erasures.erase(person.user_id, person.connection_id, now_ms=resources.fleet_clock.now_ms()):
         raise Conflict("they have signed in again meanwhile, and were signed out but not erased; repeat it")
     return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
 

@@ -18,7 +18,7 @@ from service.domain.identifiers import revocation_id_for
 from service.domain.okta_events import ENDING_EVENTS, OTHER, begun_by_ms, name_of
 from service.domain.okta_log_event import OktaUser, exact_names, login_names, read_log_event, shown_uuid, type_of
 from service.domain.revocation import RevocationRequest, SessionsBegunBy
-from service.errors import CannotBeEnded, InvalidRequest, NotAllowed, NotFound
+from service.errors import CannotBeEnded, Held, InvalidRequest, NotAllowed, NotFound
 from service.receive.door import CONNECTION_NAME, admit_proven, connection_in, door
 from service.resources import Resources
 from service.store.people import People
@@ -93,14 +93,21 @@ async def receive_okta_events(request: Request) -> Response:
 
     events = read_events(await read_json(request))
     outcomes: Counter[Outcome] = Counter()
+    held: Held | None = None
     for start in range(0, len(events), AT_ONCE):
         some = events[start : start + AT_ONCE]
         told = await asyncio.gather(*(_receive(each, connection, resources) for each in some), return_exceptions=True)
         for each in told:
-            # Those beside it have ended by now. What is in force stays so, and the batch comes again or not.
-            if isinstance(each, BaseException):
+            if isinstance(each, Held):
+                held = each
+            elif isinstance(each, BaseException):
+                # Those beside it have ended by now. What is in force stays so, and the batch comes again or not.
                 raise each
-            outcomes[each] += 1
+            else:
+                outcomes[each] += 1
+    if held is not None:
+        # Only now that every event has been kept: an operator's release must not find half of a batch.
+        raise held
     revocations = outcomes["revoked"] + outcomes["repeated"]
     return JSONResponse({"revocations": revocations, "ignored": len(events) - revocations}, headers=NO_STORE)
 

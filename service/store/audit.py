@@ -40,6 +40,14 @@ class Stored:
         """When it was appended."""
         return int(self.id.partition("-")[0])
 
+    def members(self) -> dict[str, Any]:
+        """What its text says; nothing where somebody put in what is no entry."""
+        try:
+            told = json.loads(self.text)
+        except ValueError:
+            return {}
+        return told if isinstance(told, dict) else {}
+
 
 class Trail:
     """Writes and reads it."""
@@ -89,7 +97,7 @@ class Trail:
         """Entries from `first` to `last` (ids, `-`, `+`, or `(` and an id that is left out), at most `limit`."""
         command = ("XREVRANGE", last, first) if newest_first else ("XRANGE", first, last)
         found = await self._record.run(command[0], keyspace.AUDIT_TRAIL, *command[1:], "COUNT", limit)
-        return tuple(Stored(id=each, text=told["entry"]) for each, told in found)
+        return tuple(Stored(id=each, text=told.get("entry", "")) for each, told in found)
 
     async def _bounded(self, *entry: str) -> int:
         keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_BOUNDS]

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from service.domain.audit import Fact, cause
 from service.store import keyspace
@@ -116,7 +116,7 @@ class Seals:
         at_seal: str | None = None
         while found := await self._trail.page(first=first, last="+", limit=PAGE):
             for each in found:
-                told = _read(each)
+                told = each.members()
                 is_seal = told.get("event") == "trail.sealed"
                 # What the beginning of the trail, or of this call, was sealed with cannot be made again, and was.
                 begins = is_seal and at_seal is None and stretch.count == 0
@@ -145,7 +145,7 @@ class Seals:
         last = str(now_ms - self._keep_ms)
         while found := await self._trail.page(first="-", last=last, limit=PAGE, newest_first=True):
             for each in found:
-                if _read(each).get("event") == "trail.sealed":
+                if each.members().get("event") == "trail.sealed":
                     await self._record.run("XTRIM", keyspace.AUDIT_TRAIL, "MINID", each.id)
                     return
             last = f"({found[-1].id}"
@@ -169,11 +169,3 @@ class Seals:
 def _after(last: str, before: str) -> str:
     """Where to read on: after what was read, at the seal before, or at the beginning."""
     return f"({last}" if last else before or "-"
-
-
-def _read(entry: Stored) -> dict[str, Any]:
-    try:
-        told = json.loads(entry.text)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}

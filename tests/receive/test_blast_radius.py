@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.receive.okta_event_hook import AT_ONCE
 from tests.support.asgi import NOBODY, Api, basic, refused, serving
 from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
@@ -228,3 +229,21 @@ async def test_a_release_is_the_administrators_and_says_what_is_wrong_with_it(
     refused(await api.post(path, {}), 400, "invalid_request", "`apply` is missing")
     refused(await api.post("/api/v2/connections/nothing/release", {"apply": True}), 404, "not_found")
     assert await release(api, apply=True) == {"applied": 0, "left": 0}
+
+
+async def test_a_batch_of_events_larger_than_what_is_tried_at_once_is_kept_whole(
+    api: Api, idp: IdentityProvider
+) -> None:
+    """Okta sends a batch at most once more: what the hold does not have is lost."""
+    await api.connection(idp, "shop", options={"okta_event_hook_secret": HOOK_SECRET})
+    names = [f"person-{number}" for number in range(2 * AT_ONCE + 5)]
+    for each in names:
+        await sign_in(api, idp, each)
+    api.clock.advance(60)
+    batch = okta_batch(*(event(api, each) for each in names))
+    answer = await api.call("POST", hook_path("okta"), batch, by={"Authorization": HOOK_SECRET})
+    refused(answer, 503, "temporarily_unavailable", "held until an operator releases it")
+    told = await hold(api)
+    assert told is not None
+    assert (told["people"], told["not_kept"]) == (len(names) - MOST, 0)
+    assert (await release(api, apply=True))["applied"] == len(names) - MOST

@@ -376,3 +376,15 @@ async def test_whatever_is_changed_taken_out_put_in_or_moved_is_seen(sealed: Sea
         # What comes after the latest seal is not sealed yet: only another seal would be seen to be none.
     finally:
         rewrite(sealed.client, original)
+
+
+@pytest.mark.parametrize("fields", [{"other": "1"}, {"entry": "no JSON"}, {"entry": "[]"}])
+async def test_what_is_no_entry_stops_no_seal_no_trim_and_no_reader(house: House, fields: dict[str, str]) -> None:
+    await tell(house)
+    await house.resources.record.run("XADD", keyspace.AUDIT_TRAIL, "*", *next(iter(fields.items())))
+    await tell(house)
+    await house.resources.seals.keep()
+    found = await house.resources.seals.verify()
+    assert (found.problem, found.seals, found.entries) == (None, 1, 3)
+    shown = await house.resources.trail.page(first="-", last="+", limit=10)
+    assert [each.members().get("event") for each in shown] == ["operation.done", None, "operation.done", "trail.sealed"]

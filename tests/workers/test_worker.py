@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from service.accept import LOOK_AFTER_MS
+from service.domain.clock import SystemClock
 from service.embedded_redis import EmbeddedRedis
 from service.errors import Unavailable
 from service.jobs import QUEUE
 from service.store import keyspace
+from service.store.fleet_clock import FleetClock
 from service.store.heartbeats import FRESH_MS
 from tests.support.heard import Heard, listening
 from tests.support.house import House, open_house
@@ -88,6 +90,16 @@ async def test_it_says_that_it_is_alive_until_it_stops(house: House) -> None:
                 await asyncio.sleep(0)
         assert await alive(now_ms=house.clock.now_ms()) == (f"{socket.gethostname()}:{os.getpid()}",)
     assert await alive(now_ms=house.clock.now_ms()) == ()
+
+
+async def test_a_machine_whose_clock_is_far_off_has_a_healthy_worker(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FleetClock(house.resources.record, SystemClock())
+    await clock.read()
+    await house.resources.heartbeats.beat(f"{socket.gethostname()}:1", now_ms=clock.now_ms())
+    monkeypatch.setattr(SystemClock, "now_ms", lambda _self: clock.now_ms() + 3_600_000)
+    assert await is_alive(house.resources.settings)
 
 
 async def test_it_sweeps_by_itself(house: House) -> None:
