@@ -21,7 +21,7 @@ KNOWN_MS: Final = 3_600_000
 known is looked at however many others from its address were wrong."""
 
 LINES_A_MINUTE: Final = 60
-"""How many refusals of one address are written down in a minute."""
+"""How many refusals of one address are written down in a minute, over time: as many may come at once."""
 
 ACCOUNTS: Final = 5
 """How many clients' worth of wrong credentials one address may present: more of them are somebody who tries names."""
