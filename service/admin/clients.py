@@ -33,9 +33,17 @@ _CLIENT_ID = re.compile(rf"[A-Za-z0-9._~:@=+-]{{1,{CLIENT_ID_LENGTH}}}", re.ASCI
 """What a client_id may be: it stands in URLs and in `aud`."""
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
-Concurrent = Annotated[int, Field(ge=1, le=MOST_CONCURRENT)]
-Rate = Annotated[float, Field(ge=LEAST_RATE, le=HIGHEST_RATE)]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
+MaxConcurrent = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_CONCURRENT)] | None,
+    Field(
+        description="Most logout tokens under way to it at once, from all workers together. Left out: 32 from each worker."
+    ),
+]
+RatePerSecond = Annotated[
+    Annotated[float, Field(ge=LEAST_RATE, le=HIGHEST_RATE)] | None,
+    Field(description="Most logout tokens sent to it in a second, from all workers together. Left out: any number."),
+]
 
 
 class ClientBody(ClientTlsBody):
@@ -46,14 +54,8 @@ class ClientBody(ClientTlsBody):
     backchannel_logout_uri: Uri | None = None
     backchannel_logout_session_required: bool = False
     id_token_signed_response_alg: SigningAlgorithm = "RS256"
-    delivery_max_concurrent: Concurrent | None = Field(
-        default=None,
-        description="Most logout tokens under way to it at once, from all workers together. Left out: 32 from each worker.",
-    )
-    delivery_rate_per_second: Rate | None = Field(
-        default=None,
-        description="Most logout tokens sent to it in a second, from all workers together. Left out: any number.",
-    )
+    delivery_max_concurrent: MaxConcurrent = None
+    delivery_rate_per_second: RatePerSecond = None
 
 
 class ClientPatch(ClientTlsBody):
@@ -65,14 +67,8 @@ class ClientPatch(ClientTlsBody):
     backchannel_logout_uri: Uri | None = None
     backchannel_logout_session_required: bool | None = Field(default=None, json_schema_extra=never_null)
     id_token_signed_response_alg: SigningAlgorithm | None = Field(default=None, json_schema_extra=never_null)
-    delivery_max_concurrent: Concurrent | None = Field(
-        default=None,
-        description="Most logout tokens under way to it at once, from all workers together. Left out: 32 from each worker.",
-    )
-    delivery_rate_per_second: Rate | None = Field(
-        default=None,
-        description="Most logout tokens sent to it in a second, from all workers together. Left out: any number.",
-    )
+    delivery_max_concurrent: MaxConcurrent = None
+    delivery_rate_per_second: RatePerSecond = None
 
 
 async def create_client(request: Request) -> Response:
