@@ -9,12 +9,12 @@ that drips, and a client that does not read. What it refuses by itself it answer
 | its body is on its way, read or not      | `body_s`    | 408, or closed where it was answered already |
 | an answer is not taken                   | `write_s`   | cut off                                      |
 | more than `max_connections` are open     |             | the one waiting longest for a head is closed; 503 where none waits |
-| what comes is no HTTP, or too long       |             | 400, 414, 431, 501 in the form of every error |
+| what comes is no HTTP, or too long       |             | 400, 413, 414, 431, 501 in the form of every error |
+| a body goes on after its answer          | 64 KiB      | closed                                       |
 """
 
 import asyncio
 import json
-import sys
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
@@ -22,6 +22,9 @@ import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from service.web.http_framing import MAX_UNWANTED_BYTES, SLICE_BYTES, RequestReader
+from service.web.request_limits import MAX_HEAD_BYTES
 
 HEAD_TIMEOUT_S: Final = 10.0
 """Longest time from a connection's first byte, or from its opening, to the end of a request's head, in seconds."""
@@ -75,6 +78,9 @@ class BoundedProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn: RequestReader = RequestReader(MAX_HEAD_BYTES)
+        self._held = bytearray()
+        self._unwanted = 0
         self._stage: tuple[Stage, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
@@ -93,12 +99,14 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some of a request has come, or several requests."""
-        super().data_received(data)
+        self._held += data
+        self._feed()
         self._watch()
 
     def on_response_complete(self) -> None:
         """A request was answered; the rest of its body, or the next request, may be there already."""
         super().on_response_complete()
+        self._feed()
         self._watch()
         self._watch_writing()
 
@@ -117,19 +125,45 @@ class BoundedProtocol(H11Protocol):
 
     # What uvicorn does in another way.
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
-        """Refuse what is no HTTP. Called where h11 has just refused it, and says by which status."""
-        error = sys.exception()
-        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+    def _feed(self) -> None:
+        """Have what has come read, a slice at a time, until a request is whole: what follows it waits for its answer."""
+        while self._held and not self.transport.is_closing() and self.conn.their_state in {h11.IDLE, h11.SEND_BODY}:
+            some = bytes(self._held[:SLICE_BYTES])
+            del self._held[:SLICE_BYTES]
+            super().data_received(some)
+            self._bound_unwanted(len(some))
+        if self._held and not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def _bound_unwanted(self, received: int) -> None:
+        """Close where a body goes on and on though it was answered."""
+        if self.conn.their_state is not h11.SEND_BODY or self.conn.our_state not in {h11.DONE, h11.MUST_CLOSE}:
+            self._unwanted = 0
+            return
+        self._unwanted += received
+        if self._unwanted > MAX_UNWANTED_BYTES:
+            self._count("unwanted_body")
+            self._close()
+
+    def handle_events(self) -> None:
+        """Have the application told of what was read. Refuse what is no HTTP, in our words and not in uvicorn's."""
+        super().handle_events()
+        fault = self.conn.fault
+        if fault is None or self.transport.is_closing():
+            return
         received, _ = self.conn.trailing_data
-        if status == 431 and b"\n" not in received and self.conn.our_state is h11.IDLE:
-            self._answer(414, "request_too_large", "the request's target is too long")
-        elif status == 431:
-            self._answer(431, "request_too_large", "the headers are too long")
-        elif status == 501:
-            self._answer(501, "not_implemented", "this transfer encoding is not known here")
-        else:
-            self._answer(400, "invalid_request", "what came is not HTTP/1.1")
+        match fault.error_status_hint:
+            case 413:
+                self._count("chunks")
+                self._answer(413, "request_too_large", str(fault))
+            case 431 if b"\n" not in received and self.conn.our_state is h11.IDLE:
+                self._answer(414, "request_too_large", "the request's target is too long")
+            case 431:
+                self._answer(431, "request_too_large", "the headers are too long")
+            case 501:
+                self._answer(501, "not_implemented", "this transfer encoding is not known here")
+            case _:
+                self._answer(400, "invalid_request", "what came is not HTTP/1.1")
 
     # The deadlines.
 
