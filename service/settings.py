@@ -87,7 +87,7 @@ class Settings(DeliverySettings):
         ge=8,
         le=65_536,
         description="Most connections one service process keeps open; a new one then takes the place of the one that has "
-        "waited longest without a request. Default: 1024.",
+        "waited longest for a request or the rest of one. Default: 1024.",
     )
     max_concurrent_requests: int = Field(
         default=256,

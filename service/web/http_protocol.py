@@ -8,7 +8,7 @@ that drips, and a client that does not read. What it refuses by itself it answer
 | a request's head is on its way           | `head_s`    | 408, or closed where nothing of it had come  |
 | its body is on its way, read or not      | `body_s`    | 408, or closed where it was answered already |
 | an answer is not taken                   | `write_s`   | cut off                                      |
-| more than `max_connections` are open     |             | the one waiting longest for a head is closed; 503 where none waits |
+| more than `max_connections` are open     |             | the one that waited longest is closed; 503 where none waits |
 | what comes is no HTTP, or too long       |             | 400, 413, 414, 431, 501 in the form of every error |
 | a body goes on after its answer          | 64 KiB      | closed                                       |
 """
@@ -53,10 +53,12 @@ class Bounds:
 
 @dataclass(slots=True)
 class Shared:
-    """The connections of one server, by age: those open, and those of them that wait for a request's head."""
+    """The connections of one server that are open; and since when, by the loop's clock, those of them have waited that wait for a
+    request's head, and those that wait for the end of a body. Each is in the order of that time."""
 
     open: "dict[BoundedProtocol, None]" = field(default_factory=dict)
-    waiting: "dict[BoundedProtocol, None]" = field(default_factory=dict)
+    for_head: "dict[BoundedProtocol, float]" = field(default_factory=dict)
+    for_body: "dict[BoundedProtocol, float]" = field(default_factory=dict)
 
 
 def bounded_protocol(bounds: Bounds) -> type["BoundedProtocol"]:
@@ -187,12 +189,14 @@ class BoundedProtocol(H11Protocol):
             self._forget()
             return None
         if self.conn.their_state is h11.SEND_BODY:
-            self.shared.waiting.pop(self, None)
+            self.shared.for_head.pop(self, None)
+            self.shared.for_body.setdefault(self, self.loop.time())
             return "body", self.cycle
+        self.shared.for_body.pop(self, None)
         if self.conn.their_state is not h11.IDLE:
-            self.shared.waiting.pop(self, None)
+            self.shared.for_head.pop(self, None)
             return None
-        self.shared.waiting.setdefault(self)
+        self.shared.for_head.setdefault(self, self.loop.time())
         # Between two requests uvicorn's own timer runs, until the first byte comes; it may have come with the one before.
         received, _ = self.conn.trailing_data
         return None if self.timeout_keep_alive_task is not None and not received else ("head", self.cycle)
@@ -223,10 +227,18 @@ class BoundedProtocol(H11Protocol):
     # Ends.
 
     def _make_room(self) -> bool:
-        """Close the connection that has waited longest for a request; whether there was one besides this."""
-        oldest = next((each for each in self.shared.waiting if each is not self), None)
-        if oldest is None:
+        """Close the connection that has waited longest for a request or the rest of one; whether there was one besides this.
+
+        By time, and heads no sooner than bodies: an honest one of either is there in a moment, and so among the youngest.
+        """
+        eldest = [
+            next(((since, each) for each, since in shared.items() if each is not self), None)
+            for shared in (self.shared.for_head, self.shared.for_body)
+        ]
+        found = min((each for each in eldest if each is not None), key=lambda each: each[0], default=None)
+        if found is None:
             return False
+        oldest = found[1]
         self._count("connections")
         oldest._forget()
         oldest.transport.abort()
@@ -265,7 +277,8 @@ class BoundedProtocol(H11Protocol):
 
     def _forget(self) -> None:
         self.shared.open.pop(self, None)
-        self.shared.waiting.pop(self, None)
+        self.shared.for_head.pop(self, None)
+        self.shared.for_body.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
