@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.verify import issuer_keys
-from service.web.throttles import LINES_A_MINUTE
+from service.web.throttles import LINES_A_MINUTE, NAMES
 from tests.receive.door import EMAIL, assertion, forged
 from tests.support.asgi import Api, bcl_path, bearer, calling_from, gtr_path, refused, serving
 from tests.support.heard import listening
@@ -112,6 +112,32 @@ async def test_another_connection_has_its_own(api: Api, idp: IdentityProvider) -
     async with calling_from(api, STRANGER) as http:
         answer = await http.post(gtr_path("other"), json={"sub_id": EMAIL}, headers=bearer("a.b.c"))
     assert answer.status_code == 401
+
+
+async def gtr(api: Api, address: str, name: str, credential: str) -> int:
+    async with calling_from(api, address) as http:
+        return (await http.post(gtr_path(name), json={"sub_id": EMAIL}, headers=bearer(credential))).status_code
+
+
+async def test_whoever_varies_the_connections_name_is_bounded_over_all_names(api: Api, idp: IdentityProvider) -> None:
+    found = [await gtr(api, STRANGER, f"name-{number}", "a.b.c") for number in range(AT_ONCE * NAMES + 20)]
+    assert found == [401] * (AT_ONCE * NAMES) + [429] * 20
+    assert await gtr(api, PROVIDER, "okta", assertion(api, idp)) == 204
+    api.clock.advance(1)
+    found = [await gtr(api, STRANGER, f"other-{number}", "a.b.c") for number in range(NAMES * PER_SECOND + 1)]
+    assert found == [401] * (NAMES * PER_SECOND) + [429]
+
+
+async def test_where_strangers_share_the_providers_address_names_they_make_up_take_nothing_from_it(
+    api: Api, idp: IdentityProvider
+) -> None:
+    """One address of many connections, or a proxy that is not trusted: what was proven from there is heard."""
+    await api.connection(idp, "shop", name="other")
+    assert await gtr(api, PROXY, "okta", assertion(api, idp)) == 204
+    for number in range(AT_ONCE * NAMES + 20):
+        assert await gtr(api, PROXY, f"name-{number}", "a.b.c") == 401
+    assert await gtr(api, PROXY, "other", "a.b.c") == 401, "it is looked at"
+    assert await gtr(api, PROXY, "okta", assertion(api, idp)) == 204
 
 
 async def test_what_is_proven_gives_back_what_it_took_before(api: Api, idp: IdentityProvider) -> None:
