@@ -23,6 +23,7 @@ _ANSWERS: Final[tuple[tuple[type[errors.LogoutdError], int, str], ...]] = (
     (errors.ReauthenticationRequired, 409, "reauthentication_required"),
     (errors.Conflict, 409, "conflict"),
     (errors.CannotBeEnded, 422, "cannot_be_ended"),
+    (errors.TooManyAtOnce, 503, "temporarily_unavailable"),
     (errors.TooManyRequests, 429, "too_many_requests"),
     (errors.Unavailable, 503, "temporarily_unavailable"),
 )
