@@ -47,7 +47,7 @@ from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
 from service.store.turns import Turns
 from service.store.upstream import UpstreamSessions
-from service.telemetry import Numbers, get_logger
+from service.telemetry import BoundedLines, Numbers, get_logger
 from service.verify.capture import Captures
 from service.verify.issuer_keys import IssuerKeys
 
@@ -158,7 +158,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         redeliveries = Redeliveries(record, dead_letters=dead_letters)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
-        trail = Trail(record, Pseudonyms(record, given=settings.audit_key.get_secret_value()), numbers)
+        pseudonyms = Pseudonyms(record, given=settings.audit_key.get_secret_value())
+        trail = Trail(record, pseudonyms, numbers, lines=BoundedLines(clock))
         blast_radius = BlastRadius(
             record, people=settings.blast_radius_people, window_ms=settings.blast_radius_window_seconds * 1000
         )

@@ -1,8 +1,8 @@
 """The door for OpenID Connect Back-Channel Logout 1.0: an identity provider's logout token, as a form.
 
 Success is exactly 200 and refusal exactly 400, whatever the reason (sections 2.7 and 2.8, and the certification suite);
-503 where there is no telling: the keys or Redis cannot be reached; 429 where it was not looked at, so many came. Nothing is
-ever done for a token that is unverified.
+503 where there is no telling: the keys or Redis cannot be reached; 429 where so many came that nothing was done for it.
+Nothing is ever done for a token that is unverified.
 """
 
 import functools

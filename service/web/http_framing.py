@@ -5,6 +5,7 @@ h11 bounds a head, and not into how many pieces a body is cut: each chunk is an 
 byte is a second of nothing else.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import h11
@@ -19,6 +20,15 @@ MAX_CHUNKS: Final = 1024
 MAX_UNWANTED_BYTES: Final = 65_536
 """Most that is read of a request's body once it has been answered, in bytes: enough for what was on its way to end, so that the
 connection can be kept, and as large as most bodies may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How what is no HTTP/1.1, or too much of it, is answered."""
+
+    status: int
+    error: str
+    description: str
 
 
 class RequestReader(h11.Connection):
@@ -40,6 +50,23 @@ class RequestReader(h11.Connection):
             self.fault = error
             return h11.NEED_DATA
         return event
+
+    def refusal(self) -> Refusal | None:
+        """How what was wrong is to be answered, if anything was."""
+        if self.fault is None:
+            return None
+        received, _ = self.trailing_data
+        match self.fault.error_status_hint:
+            case 413:
+                return Refusal(413, "request_too_large", str(self.fault))
+            case 431 if b"\n" not in received and self.our_state is h11.IDLE:
+                return Refusal(414, "request_too_large", "the request's target is too long")
+            case 431:
+                return Refusal(431, "request_too_large", "the headers are too long")
+            case 501:
+                return Refusal(501, "not_implemented", "this transfer encoding is not known here")
+            case _:
+                return Refusal(400, "invalid_request", "what came is not HTTP/1.1")
 
     def _check(self, event: h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]) -> None:
         """Raise RemoteProtocolError for what h11 would let pass."""

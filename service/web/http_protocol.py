@@ -23,8 +23,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.web.http_framing import MAX_UNWANTED_BYTES, SLICE_BYTES, RequestReader
+from service.telemetry import get_logger
+from service.web.http_framing import MAX_UNWANTED_BYTES, SLICE_BYTES, Refusal, RequestReader
 from service.web.request_limits import MAX_HEAD_BYTES
+from service.web.source import source_of_host
+from service.web.throttles import Throttles
+
+log = get_logger(__name__)
 
 HEAD_TIMEOUT_S: Final = 10.0
 """Longest time from a connection's first byte, or from its opening, to the end of a request's head, in seconds."""
@@ -150,22 +155,23 @@ class BoundedProtocol(H11Protocol):
     def handle_events(self) -> None:
         """Have the application told of what was read. Refuse what is no HTTP, in our words and not in uvicorn's."""
         super().handle_events()
-        fault = self.conn.fault
-        if fault is None or self.transport.is_closing():
+        refusal = self.conn.refusal()
+        if refusal is None or self.transport.is_closing():
             return
-        received, _ = self.conn.trailing_data
-        match fault.error_status_hint:
-            case 413:
-                self._count("chunks")
-                self._answer(413, "request_too_large", str(fault))
-            case 431 if b"\n" not in received and self.conn.our_state is h11.IDLE:
-                self._answer(414, "request_too_large", "the request's target is too long")
-            case 431:
-                self._answer(431, "request_too_large", "the headers are too long")
-            case 501:
-                self._answer(501, "not_implemented", "this transfer encoding is not known here")
-            case _:
-                self._answer(400, "invalid_request", "what came is not HTTP/1.1")
+        if refusal.status == 413:
+            self._count("chunks")
+        self._tell_malformed(refusal)
+        self._answer(refusal.status, refusal.error, refusal.description)
+
+    def _tell_malformed(self, refusal: Refusal) -> None:
+        throttles: Throttles | None = self.app_state.get("throttles")
+        if throttles is not None and throttles.malformed_lines.admit(
+            source_of_host(self.client[0] if self.client else "")
+        ):
+            log.warning("request.malformed", status=refusal.status, **throttles.malformed_lines.omitted())
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to tell: a server may ignore what it is asked to upgrade to (RFC 9110 section 7.8), as often as it is asked."""
 
     # The deadlines.
 

@@ -12,6 +12,7 @@ from service.domain.clock import Clock
 from service.domain.identifiers import fingerprint
 from service.domain.token_buckets import Remembered, TokenBuckets
 from service.errors import TooManyRequests
+from service.telemetry import BoundedLines
 
 BURST_S: Final = 10
 """How many seconds' worth of a door's allowance may come at once: an identity provider signs a whole department out in one go."""
@@ -19,9 +20,6 @@ BURST_S: Final = 10
 KNOWN_MS: Final = 3_600_000
 """How long a credential that was right, and an address a door's message was genuine from, are known, in milliseconds. What is
 known is looked at however many others from its address were wrong."""
-
-LINES_A_MINUTE: Final = 60
-"""How many refusals of one address are written down in a minute, over time: as many may come at once."""
 
 NAMES: Final = 5
 """How many connections' worth of unproven messages one address may send: more of them are somebody who tries names. An identity
@@ -102,34 +100,18 @@ class Attempts:
         self._known.add(_digest(account, credential))
 
 
-class RefusalLines:
-    """How many lines in the log the refusals at the doors take, by address: a flood must not fill a disk, nor hide what another
-    address is refused for. Every refusal is counted in /metrics."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._lines = TokenBuckets(clock, per_second=LINES_A_MINUTE / 60, burst=LINES_A_MINUTE)
-        self._omitted = 0
-
-    def admit(self, source: str) -> bool:
-        """Whether another line is to be written."""
-        if self._lines.take(source) > 0:
-            self._omitted += 1
-            return False
-        return True
-
-    def omitted(self) -> dict[str, int]:
-        """What the next line says of those before it that were left out: how many, if any were."""
-        omitted, self._omitted = self._omitted, 0
-        return {"omitted": omitted} if omitted else {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttles:
     """All that one process counts of those who ask."""
 
     doors: Doors
     attempts: Attempts
-    refusal_lines: RefusalLines
+    refusal_lines: BoundedLines
+    """Of what is refused at the doors, by address: a flood must not hide what another address is refused for."""
+    malformed_lines: BoundedLines
+    """Of what is no HTTP, by address."""
+    unavailable_lines: BoundedLines
+    """Of requests that Redis or keys out of reach had answered 503."""
 
 
 def _digest(*parts: str) -> str:

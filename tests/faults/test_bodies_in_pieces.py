@@ -80,6 +80,7 @@ def test_a_body_in_too_many_chunks_is_413_and_the_connection_closed(service: Aut
     assert "chunks" in answer.json()["error_description"]
     assert answer.headers["connection"] == "close"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert 'logoutd_limited_total{limit="chunks"} 1.0' in service.http.get("/metrics").text
 
 
 def test_as_many_chunks_as_may_be_are_a_body_like_any_other(service: AuthorizationServer) -> None:

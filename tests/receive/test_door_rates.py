@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.telemetry import LINES_A_MINUTE
 from service.verify import issuer_keys
-from service.web.throttles import LINES_A_MINUTE, NAMES
+from service.web.throttles import NAMES
 from tests.receive.door import EMAIL, assertion, forged
 from tests.support.asgi import Api, bcl_path, bearer, calling_from, gtr_path, refused, serving
 from tests.support.heard import listening

@@ -19,7 +19,7 @@ from service.store import audit_seals, keyspace
 from service.store.audit import MOST_A_MINUTE, MOST_AN_HOUR, Trail, about_people
 from service.store.audit_seals import Seals
 from service.store.pseudonyms import Pseudonyms
-from service.telemetry import Numbers
+from service.telemetry import BoundedLines, Numbers
 from tests.support.breaks import redis_away
 from tests.support.house import House, user_id
 
@@ -252,7 +252,12 @@ class TestSeals:
     async def test_of_another_key_prove_nothing(self, house: House) -> None:
         await tell(house)
         await house.resources.seals.seal()
-        forger = Trail(house.resources.record, Pseudonyms(house.resources.record, given="f" * 32), Numbers())
+        forger = Trail(
+            house.resources.record,
+            Pseudonyms(house.resources.record, given="f" * 32),
+            Numbers(),
+            lines=BoundedLines(house.clock),
+        )
         found = await Seals(house.resources.record, forger, keep_ms=0).verify()
         assert found.problem is not None
 
