@@ -57,7 +57,8 @@ class FleetClock:
             await asyncio.sleep(INTERVAL_S if good else AGAIN_S)
 
     async def read(self) -> bool:
-        """Read Redis' clock; False when that took too long to be of use. Raises Unavailable.
+        """Read Redis' clock; False when that took too long to be of use. Raises Unavailable, also when what answers is a
+        replica: so a process that only reads finds out within INTERVAL_S, and connects anew.
 
         A reading moves the clock no further than it proves it wrong. Redis answered somewhere within the round trip; a
         clock that already was within it stays, or each busy moment would set it a little forth or back.
@@ -78,7 +79,7 @@ class FleetClock:
     async def _look(self) -> tuple[float, float]:
         """Between which two numbers of milliseconds Redis' clock is ahead of the monotonic one."""
         before = time.monotonic()
-        seconds, microseconds = await self._record.run("TIME")
+        seconds, microseconds = await self._record.ask(("TIME",))
         after = time.monotonic()
         redis_ms = int(seconds) * 1000 + int(microseconds) / 1000
         return redis_ms - after * 1000, redis_ms - before * 1000

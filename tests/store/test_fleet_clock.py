@@ -62,7 +62,7 @@ class ScriptedRedis(Record):
         self.there_s = self.back_s = 0.0
         monkeypatch.setattr("service.store.fleet_clock.time.monotonic", lambda: self.mono_s)
 
-    async def run(self, *_command: Any) -> tuple[str, str]:
+    async def ask(self, _call: Any) -> tuple[str, str]:
         self.mono_s += self.there_s
         seconds, microseconds = divmod(round((self.mono_s + self.ahead_s) * 1_000_000), 1_000_000)
         self.mono_s += self.back_s
