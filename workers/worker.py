@@ -130,7 +130,7 @@ class WorkerProcess:
             notifier=self.notifier,
         )
         self.verifier = Verifier(
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             connections=resources.connections,
             kept_tokens=resources.kept_tokens,
             issuer_keys=resources.issuer_keys,

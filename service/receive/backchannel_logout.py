@@ -52,7 +52,7 @@ async def receive_backchannel_logout(request: Request) -> Response:
             logout = await verify_logout_token(text, connection=connection, keys=resources.issuer_keys, now_ms=now_ms)
     except errors.KeysUnavailable:
         if connection is not None and connection.enabled:
-            await _keep(resources, connection, text, now_ms)
+            await _keep(resources, connection, text)
         raise
     if connection is None:
         raise AssertionError("unreachable: a token is verified for an existing connection only")
@@ -69,8 +69,10 @@ def _expected(connection: Connection) -> Expected:
     return Expected(issuers=(connection.options.issuer,), audience=connection.options.client_id)
 
 
-async def _keep(resources: Resources, connection: Connection, text: str, now_ms: int) -> None:
-    """Keep what may be a logout, to be verified when the keys can be had: not every sender sends again."""
+async def _keep(resources: Resources, connection: Connection, text: str) -> None:
+    """Keep what may be a logout, to be verified when the keys can be had: not every sender sends again. By the fleet's clock: a
+    worker goes on with it, and what it ends had begun by then."""
+    now_ms = resources.fleet_clock.now_ms()
     if not may_be_logout_token(text, connection=connection, now_ms=now_ms):
         return
     kept_id = await resources.kept_tokens.keep(connection.id, text, now_ms=now_ms, look_at_ms=now_ms + FIRST_LOOK_MS)

@@ -38,7 +38,7 @@ async def _end(resources: Resources, caller: Caller, token: RefreshToken) -> Non
         # An invalid token as far as this client goes, and so answered: no way to learn which tokens there are. The log has it.
         log.warning("refresh_token.not_its_own", caller=caller.application.client_id, **told)
         return
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     # No receipt: it is the application's own act, which has nobody else to tell and happens at every sign-out.
     await resources.people.families.end(
         token.user_id, token.session_id, token.family_id, BY_ITS_CLIENT, now_ms=now_ms, accepted_at_ms=now_ms

@@ -94,7 +94,7 @@ class Call:
 def watched(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Script], None] | None = None) -> Iterator[list[Call]]:
     """Every run of a script until the block ends; `then` is called after each."""
     calls: list[Call] = []
-    run_one, run_many = Record.script, Record.pipeline
+    run_one, run_many, ask_one = Record.script, Record.pipeline, Record.ask
 
     def note(script: Script, answer: Any) -> None:
         calls.append(Call(script=script, answer=answer))
@@ -113,7 +113,14 @@ def watched(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Script], None] |
                 note(each, answer)
         return answers
 
+    async def ask(self: Record, call: Command | Script) -> Any:
+        answer = await ask_one(self, call)
+        if isinstance(call, Script):
+            note(call, answer)
+        return answer
+
     with monkeypatch.context() as patch:
+        patch.setattr(Record, "ask", ask)
         patch.setattr(Record, "script", script)
         patch.setattr(Record, "pipeline", pipeline)
         yield calls

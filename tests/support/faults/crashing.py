@@ -231,8 +231,7 @@ def _set_ahead(ahead_s: float) -> None:
         return machines(clock) + ahead_ms
 
     def fleet_ahead(clock: FleetClock) -> int:
-        # Until it has been read it is the machine's, which is ahead already.
-        return fleets(clock) + (0 if clock._ahead_ms is None else ahead_ms)
+        return fleets(clock) + ahead_ms
 
     SystemClock.now_ms = machine_ahead  # type: ignore[method-assign, assignment]
     FleetClock.now_ms = fleet_ahead  # type: ignore[method-assign, assignment]
