@@ -48,7 +48,7 @@ EVENTS: Final[Mapping[Event, str]] = {
     "sign_in.refused": "A sign-in was refused that had begun before its person was last signed out.",
     "person.erased": "A person's identifiers were forgotten. Their pseudonym leads to nobody from here on.",
     "entries.omitted": "So many (`count`) entries of one kind (`of`) were not written since `since`, for there were too many.",
-    "trail.sealed": "Everything from the seal before on to here is as it was written: `seal` proves it.",
+    "trail.sealed": "Everything up to here is as it was written, this too: `seal` proves it.",
 }
 """Every event and its meaning: what the API's document and the operators' page say of it."""
 

@@ -4,15 +4,18 @@ Whoever has the trail alone can guess nobody: the hashes are keyed. A person's i
 the person and goes with them: without it their entries lead to nobody, also for whoever holds the key and knows their name.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import ipaddress
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from service.domain.identifiers import fingerprint
+from service.setting_values import MIN_AUDIT_KEY_LENGTH
 from service.store import keyspace
 from service.store.record import Command, Record, Script
 from service.telemetry import get_logger
@@ -24,6 +27,9 @@ SALT_BYTES: Final = 16
 
 KEY_BYTES: Final = 32
 """Randomness in a key we make, in bytes: as long as the hash."""
+
+LOOK_S: Final = 30.0
+"""Pause between two looks at the key's file, in seconds. Whoever seals or verifies looks first."""
 
 CHUNK: Final = 500
 """Most people looked up in one round trip."""
@@ -38,18 +44,60 @@ def new_salt() -> str:
 
 
 class Pseudonyms:
-    """Who stands in the trail under which name. `given`: the operator's key; without it one is made and kept in Redis."""
+    """Who stands in the trail under which name. `given`: the operator's key, which `file`, if any, may come to change; without
+    it one is made and kept in Redis."""
 
-    def __init__(self, record: Record, *, given: str = "") -> None:
+    def __init__(self, record: Record, *, given: str = "", file: Path | None = None) -> None:
         self._record = record
         self._given = given
+        self._file = file
         self._key: bytes | None = None
+        self._kept = ""
+        """What stands in Redis of the key we go by."""
 
     async def key(self) -> bytes:
         """The key of this deployment. Raises Unavailable."""
         if self._key is None:
             self._key = await self._load()
         return self._key
+
+    async def key_now(self) -> bytes:
+        """The key, read again. Raises Unavailable."""
+        await self._look()
+        key = await self.key()
+        kept = await self._record.run("GET", keyspace.AUDIT_KEY)
+        if kept == self._kept or str(kept).startswith(_GIVEN):
+            return key
+        # Redis has lost it, or has one that was made for whom none was given.
+        self._key = None
+        return await self.key()
+
+    async def sealing_key(self) -> bytes | None:
+        """The key, read again; None where others seal with another one, which this process was not given: a seal by ours
+        would only make theirs worth less. Raises Unavailable."""
+        key = await self.key_now()
+        return key if await self._record.run("GET", keyspace.AUDIT_KEY) == self._kept else None
+
+    async def follow(self) -> None:
+        """Read the file again and again, until cancelled; at once over where there is none."""
+        while self._file is not None:
+            await asyncio.sleep(LOOK_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        if self._file is None:
+            return
+        try:
+            given = (await asyncio.to_thread(self._file.read_text, "utf-8")).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("audit.key_not_read", error=type(error).__name__)
+            return
+        if given == self._given:
+            return
+        if len(given) < MIN_AUDIT_KEY_LENGTH:
+            log.error("audit.key_not_taken", hint=f"it must have at least {MIN_AUDIT_KEY_LENGTH} characters")
+            return
+        self._given, self._key = given, None
 
     async def of_people(self, user_ids: Sequence[str]) -> dict[str, str]:
         """The pseudonym of each person who has one; somebody erased, or of whom no sign-in was recorded yet, has none."""
@@ -80,11 +128,14 @@ class Pseudonyms:
             # Entries from before stand under other pseudonyms; nothing else is lost.
             log.warning("audit.key_changed")
             await self._record.run("SET", keyspace.AUDIT_KEY, wanted)
-        if not self._given and str(kept).startswith(_GIVEN):
+        self._kept = wanted if self._given else str(kept)
+        if self._kept.startswith(_GIVEN) and not self._given:
             log.error(
                 "audit.key_missing", hint="LOGOUTD_AUDIT_KEY is set for another process of this deployment, not here"
             )
-        return hashlib.sha256((self._given or str(kept)).encode()).digest()
+            # What stands in Redis is no secret: a pseudonym made of it could be guessed.
+            self._kept = ours
+        return hashlib.sha256((self._given or self._kept).encode()).digest()
 
 
 def of_operator(key: bytes, token: str) -> str:
