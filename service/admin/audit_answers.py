@@ -45,7 +45,7 @@ class AuditEntry(Answer):
     initiator: str = absent("As in the receipt.")
     scope: str = absent("What was ended, as `scope.kind` in the receipt.")
     late: bool = absent("Completed by a worker after a crash.")
-    delivery_id: str = absent("The `txn` of the logout tokens.")
+    delivery: str = absent("A pseudonym (`dlp_…`) of the delivery: the same of the same one.")
     client_id: str = absent("The application.")
     operation: str = absent("An `operationId` of this document.")
     resource: str = absent("What it was done to.")

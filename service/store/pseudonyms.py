@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,24 @@ _GIVEN: Final = "given:"
 def new_salt() -> str:
     """A salt for somebody new."""
     return secrets.token_hex(SALT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pseudonym:
+    """What somebody, and what is theirs, stands under: nobody can make these again once their salt is gone."""
+
+    user_id: str
+    salt: str = field(repr=False)
+    key: bytes = field(repr=False)
+
+    @property
+    def person(self) -> str:
+        """Their own."""
+        return f"prs_{_hashed(self.key, 'person', self.salt, self.user_id)}"
+
+    def delivery(self, delivery_id: str) -> str:
+        """That of what an application is told of them. Its id could be made again by whoever knows their name."""
+        return f"dlp_{_hashed(self.key, 'delivery', self.salt, delivery_id)}"
 
 
 class Pseudonyms:
@@ -101,14 +120,18 @@ class Pseudonyms:
 
     async def of_people(self, user_ids: Sequence[str]) -> dict[str, str]:
         """The pseudonym of each person who has one; somebody erased, or of whom no sign-in was recorded yet, has none."""
+        return {user_id: each.person for user_id, each in (await self.of_all(user_ids)).items()}
+
+    async def of_all(self, user_ids: Sequence[str]) -> dict[str, "Pseudonym"]:
+        """The same, for whoever names what else is theirs."""
         key = await self.key()
-        found: dict[str, str] = {}
+        found: dict[str, Pseudonym] = {}
         for start in range(0, len(user_ids), CHUNK):
             some = user_ids[start : start + CHUNK]
             asked: list[Command | Script] = [("HGET", keyspace.person(each), "audit_salt") for each in some]
             salts = await self._record.pipeline(asked)
             found |= {
-                each: f"prs_{_hashed(key, 'person', salt, each)}"
+                each: Pseudonym(user_id=each, salt=salt, key=key)
                 for each, salt in zip(some, salts, strict=True)
                 if salt
             }
