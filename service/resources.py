@@ -17,7 +17,7 @@ from service.keys.key_file import KeyFile
 from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
 from service.redeliver import Redeliverer
-from service.settings import Settings
+from service.settings import Settings, secret_file
 from service.store.applications import Applications
 from service.store.audit import Trail
 from service.store.audit_seals import Seals
@@ -159,7 +159,9 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         redeliveries = Redeliveries(record, dead_letters=dead_letters)
         queue = jobs.Queue(queue_redis, numbers)
         upstream, replays = UpstreamSessions(record), Replays(record)
-        pseudonyms = Pseudonyms(record, given=settings.audit_key.get_secret_value())
+        pseudonyms = Pseudonyms(record, given=settings.audit_key.get_secret_value(), file=secret_file("AUDIT_KEY"))
+        following = asyncio.create_task(pseudonyms.follow())
+        stack.push_async_callback(end_tasks, [following])
         trail = Trail(record, pseudonyms, numbers, lines=BoundedLines(clock))
         blast_radius = BlastRadius(
             record, people=settings.blast_radius_people, window_ms=settings.blast_radius_window_seconds * 1000
@@ -188,7 +190,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             backlogs=Backlogs(record),
             turns=Turns(record),
             people=people,
-            erasures=Erasures(record, people),
+            erasures=Erasures(record, people, dead_letters),
             covered=Covered(record),
             upstream=upstream,
             sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),

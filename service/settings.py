@@ -17,7 +17,7 @@ from pydantic_settings import SettingsConfigDict
 from service.delivery_settings import PREFIX, DeliverySettings
 from service.setting_values import MIN_ADMIN_TOKEN_LENGTH, AdminToken, AuditKey, BaseUrl, Digests, Networks, RedisUrl
 
-__all__ = ["PREFIX", "SECRETS", "Settings", "SettingsError", "load_settings"]
+__all__ = ["PREFIX", "SECRETS", "Settings", "SettingsError", "load_settings", "secret_file"]
 
 SECRETS: Final = ("ADMIN_TOKEN", "AUDIT_KEY", "REDIS_URL", "QUEUE_REDIS_URL")
 """Settings that may come from a file (`LOGOUTD_ADMIN_TOKEN_FILE` and so on). Redis URLs hold passwords."""
@@ -254,6 +254,12 @@ def load_settings(**overrides: Any) -> Settings:
             for each in error.errors(include_input=False)
         ]
         raise SettingsError("; ".join(told)) from None
+
+
+def secret_file(name: str) -> Path | None:
+    """The file that a secret was read from, for whoever reads it again; None where it came from none."""
+    given = os.environ.get(f"{PREFIX}{name}_FILE")
+    return Path(given) if given else None
 
 
 def _unknown(name: str, known: set[str]) -> str:

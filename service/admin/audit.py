@@ -13,6 +13,7 @@ from service.admin.audit_answers import AuditEntry, AuditVerification
 from service.domain.audit import EVENTS
 from service.errors import InvalidRequest, NotFound
 from service.store.audit import Stored
+from service.store.audit_verification import Expected
 from service.store.pages import Mark
 from service.web.access import require_administrator
 from service.web.answers import page_of
@@ -46,6 +47,9 @@ _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "until": {"type": "string", "format": "date-time"},
     "event": {"type": "string", "enum": list(EVENTS)},
 }
+
+_EXPECTED: Final = re.compile(r"(?P<number>[0-9]{1,15}):(?P<seal>[0-9a-f]{64})", re.ASCII)
+"""A seal that must be there: its number and itself."""
 
 _PLACE: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 """The second part of an entry's id, as a cursor holds it."""
@@ -118,14 +122,37 @@ async def export_audit_entries(request: Request) -> Response:
 
 async def verify_audit_trail(request: Request) -> Response:
     """Whether everything that is sealed is as it was written: nothing changed, taken out, put in or moved. A long trail is
-    looked at in parts; walk the cursors."""
+    looked at in parts; walk the cursors, with the same `expect`.
+
+    A trail that was cut off behind an older seal, or written anew as a whole, may be in order by itself. Keep `number` and
+    `seal` of an answer, or of the workers' log (`audit.sealed`), elsewhere, and expect them the next time."""
     require_administrator(request)
-    refuse_unknown(request, frozenset({"cursor"}), of="this call")
-    _, after = read_page(request)
-    found = await resources_of(request).seals.verify(since=None if after is None else _id_of(after))
+    refuse_unknown(request, frozenset({"cursor", "expect"}), of="this call")
+    _, after = read_page(request, known=frozenset({"expect"}))
+    found = await resources_of(request).seals.verify(
+        since=None if after is None else _id_of(after), expected=_read_expected(request)
+    )
     following = None if found.next_seal is None else _mark_of(Stored(id=found.next_seal, text=""))
-    told = {"entries": found.entries, "seals": found.seals, "unsealed": found.unsealed, "problem": found.problem}
+    told = {
+        "entries": found.entries,
+        "seals": found.seals,
+        "unverified": found.unverified,
+        "unsealed": found.unsealed,
+        "number": found.newest.number if found.newest else None,
+        "seal": found.newest.seal if found.newest else None,
+        "problem": found.problem,
+    }
     return JSONResponse({**told, "next_cursor": page((), following=following)["next_cursor"]}, headers=NO_STORE)
+
+
+def _read_expected(request: Request) -> Expected | None:
+    given = request.query_params.getlist("expect")
+    if not given:
+        return None
+    read = _EXPECTED.fullmatch(given[0]) if len(given) == 1 else None
+    if read is None:
+        raise InvalidRequest("`expect` must be NUMBER:SEAL, as `number` and `seal` of an earlier answer, once")
+    return Expected(number=int(read["number"]), seal=read["seal"])
 
 
 async def _read_wanted(request: Request) -> _Wanted:
@@ -232,7 +259,10 @@ OPERATIONS = (
         summary="Whether the audit trail is as it was written",
         tag="Audit",
         access="administrator",
-        query={"cursor": "`next_cursor` of the call before."},
+        query={
+            "cursor": "`next_cursor` of the call before.",
+            "expect": "`NUMBER:SEAL` of an earlier answer, or of a line `audit.sealed` of the workers' log: it must be there.",
+        },
         responses={200: "What was found.", 400: "A parameter is wrong."},
         answers={200: AuditVerification},
     ),

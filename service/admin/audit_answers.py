@@ -45,7 +45,7 @@ class AuditEntry(Answer):
     initiator: str = absent("As in the receipt.")
     scope: str = absent("What was ended, as `scope.kind` in the receipt.")
     late: bool = absent("Completed by a worker after a crash.")
-    delivery_id: str = absent("The `txn` of the logout tokens.")
+    delivery: str = absent("A pseudonym (`dlp_…`) of the delivery: the same of the same one.")
     client_id: str = absent("The application.")
     operation: str = absent("An `operationId` of this document.")
     resource: str = absent("What it was done to.")
@@ -56,7 +56,13 @@ class AuditEntry(Answer):
     of: str = absent("Which event was left out.")
     count: int = absent("How many entries were left out, or sealed.")
     since: Moment = absent("From when on they were.")
-    seal: str = absent("HMAC-SHA-256 over every entry from the seal before on.")
+    number: int = absent("Of a seal: 1, 2, 3 …")
+    previous: str = absent("The seal before; empty in the first.")
+    begins: str = absent("`id` of the first entry the trail has had from this seal on.")
+    digest: str = absent("HMAC-SHA-256 over the entries since the seal before.")
+    key: str = absent("Of a seal: which key it was made with, as a fingerprint.")
+    key_since: int = absent("`number` of the first seal of those that are all by this key.")
+    seal: str = absent("HMAC-SHA-256 over this entry itself: its `id`, and all of its text before this.")
 
 
 class AuditVerification(Answer):
@@ -64,6 +70,11 @@ class AuditVerification(Answer):
 
     entries: int = Field(ge=0, description="Sealed, and as they were written.")
     seals: int = Field(ge=0)
+    unverified: int = Field(
+        ge=0, description="Sealed by another key than the one that is in use: nothing can be told of them."
+    )
     unsealed: int = Field(ge=0, description="Entries after the latest seal: nothing is known of them yet.")
+    number: int | None = Field(description="Of the newest seal that is proven in this part; null where there is none.")
+    seal: str | None = Field(description="That seal. With its number it is what `expect` takes.")
     problem: str | None = Field(description="What is not as it was written, and where; nothing after it was looked at.")
     next_cursor: str | None = Field(description="For the next part; null at the trail's end.")

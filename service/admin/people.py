@@ -1,5 +1,7 @@
 """The management API's people: who somebody is to us, their sessions, and the way to end them all."""
 
+from dataclasses import replace
+
 from starlette.responses import JSONResponse, Response
 
 from service.domain.audit import Fact
@@ -77,6 +79,8 @@ async def erase_user(request: Request) -> Response:
     told = Fact(event="person.erased", connection_id=person.connection_id, revocation_id=accepted.revocation_id)
     await resources.trail.append(list(about_people(told, names, total=1)))
     if not await resources.erasures.erase(person.user_id, person.connection_id, now_ms=resources.fleet_clock.now_ms()):
+        in_vain = replace(told, event="operation.failed", operation="erase_user", reason="conflict")
+        await resources.trail.append(list(about_people(in_vain, names, total=1)))
         raise Conflict("they have signed in again meanwhile, and were signed out but not erased; repeat it")
     return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
 

@@ -23,6 +23,11 @@ OfConnection = Annotated[
 ]
 OfPerson = Annotated[str | None, typer.Option(help="Of this person only.")]
 
+Expect = Annotated[
+    str | None,
+    typer.Option(metavar="NUMBER:SEAL", help="This seal, of an earlier run or the workers' log, must be there."),
+]
+
 _NOT_ABOUT = frozenset({"id", "at", "version", "event", "actor", "origin", "request_id", "people"})
 """Members of an entry that have a column of their own, or are left to --json."""
 
@@ -84,15 +89,27 @@ def export_audit(
 
 @audit.command("verify")
 @over_api
-def verify_audit(shell: Shell) -> None:
-    """Check the seals: nothing was changed, taken out, put in or moved. Exits 1 when something was."""
-    told: dict[str, Any] = shell.api.get("audit", "verification")
-    entries, seals = told["entries"], told["seals"]
+def verify_audit(shell: Shell, expect: Expect = None) -> None:
+    """Check the seals: nothing was changed, taken out, put in or moved. Exits 1 when something was.
+
+    Keep the number and the seal it prints elsewhere, and give them the next time: a trail that was cut off, or written anew
+    as a whole, is found by that alone.
+
+    logoutd audit verify --expect 1234:0a1b…
+    """
+    asked = {} if expect is None else {"expect": expect}
+    told: dict[str, Any] = shell.api.get("audit", "verification", query=asked)
+    found = told
     while told["next_cursor"] is not None:
-        told = shell.api.get("audit", "verification", query={"cursor": told["next_cursor"]})
-        entries, seals = entries + told["entries"], seals + told["seals"]
-    found = {"entries": entries, "seals": seals, "unsealed": told["unsealed"], "problem": told["problem"]}
-    shell.show(found, show_facts)
+        told = shell.api.get("audit", "verification", query={**asked, "cursor": told["next_cursor"]})
+        sums = {name: found[name] + told[name] for name in ("entries", "seals", "unverified")}
+        newest = told if told["number"] is not None else found
+        found = {**told, **sums, "number": newest["number"], "seal": newest["seal"]}
+    shell.show({name: value for name, value in found.items() if name != "next_cursor"}, show_facts)
+    if found["unverified"]:
+        say(
+            f"{found['unverified']} entries are sealed by a key that is not in use any more: nothing can be told of them"
+        )
     if found["problem"] is not None:
         say(f"the trail is not as it was written: {found['problem']}")
         raise typer.Exit(REFUSED)

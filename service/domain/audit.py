@@ -43,12 +43,14 @@ EVENTS: Final[Mapping[Event, str]] = {
     "operation.requested": "An operator is about to change something. Written before anything is changed.",
     "operation.done": "They have changed it: `operation` is the call's operationId, `resource` what it was done to, "
     "`members` the names of what was given.",
-    "operation.failed": "They could not: `reason` says why, and nothing was changed.",
+    "operation.failed": "They could not: `reason` says why, and nothing was changed. Of an erasure: they have signed in again "
+    "meanwhile, were signed out, and are known as before.",
     "operation.refused": "A call of the API was refused for who made it; `reason` is the code.",
     "sign_in.refused": "A sign-in was refused that had begun before its person was last signed out.",
-    "person.erased": "A person's identifiers were forgotten. Their pseudonym leads to nobody from here on.",
+    "person.erased": "A person's identifiers are forgotten, and their pseudonym leads to nobody from here on, unless "
+    "`operation.failed` follows.",
     "entries.omitted": "So many (`count`) entries of one kind (`of`) were not written since `since`, for there were too many.",
-    "trail.sealed": "Everything from the seal before on to here is as it was written: `seal` proves it.",
+    "trail.sealed": "Everything up to here is as it was written, this too: `seal` proves it.",
 }
 """Every event and its meaning: what the API's document and the operators' page say of it."""
 
@@ -86,7 +88,8 @@ class Fact:
     initiator: str | None = None
     scope: str | None = None
     late: bool | None = None
-    delivery_id: str | None = None
+    delivery: str | None = None
+    """A pseudonym: a delivery's id is made of its person's, without a salt."""
     client_id: str | None = None
     operation: str | None = None
     resource: str | None = None

@@ -44,7 +44,7 @@ class Stored:
         """What its text says; nothing where somebody put in what is no entry."""
         try:
             told = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return told if isinstance(told, dict) else {}
 
@@ -99,7 +99,8 @@ class Trail:
         """Entries from `first` to `last` (ids, `-`, `+`, or `(` and an id that is left out), at most `limit`."""
         command = ("XREVRANGE", last, first) if newest_first else ("XRANGE", first, last)
         found = await self._record.run(command[0], keyspace.AUDIT_TRAIL, *command[1:], "COUNT", limit)
-        return tuple(Stored(id=each, text=told.get("entry", "")) for each, told in found)
+        # With anything beside it, an entry is not as it was written.
+        return tuple(Stored(id=each, text=told["entry"] if set(told) == {"entry"} else "") for each, told in found)
 
     async def _bounded(self, *entry: str) -> int:
         keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_BOUNDS]

@@ -1,76 +1,34 @@
 """Seals: what was written to the trail cannot be changed, taken out, put in or moved without that being seen.
 
-About once a minute a worker appends a seal: an HMAC-SHA-256, by the deployment's key, over every entry since the seal before
-(that one included) and over the seal before. So each seal vouches for the whole trail up to it. A chain that each entry carries
-a link of would cost every writer a script that hashes, with SHA-1, which is all Redis has; this costs one reader a look at
-each entry, and cannot be made anew without the key. Entries after the latest seal are not sealed yet.
+About once a minute a worker appends a seal (`service.domain.seal`): it proves itself, the entries since the seal before, that
+seal, and where the trail begins. A chain that each entry carries a link of would cost every writer a script that hashes, with
+SHA-1, which is all Redis has; this costs one reader a look at each entry, and cannot be made anew without the key. Entries
+after the latest seal are not sealed yet.
 
-Only whole stretches, from seal to seal, are ever trimmed: what is left begins with a seal and proves itself.
+What is too old is dropped by the script that sets a seal, which says what the trail begins with from then on: nobody else can
+drop anything unseen. What no seal can tell is that everything behind an older one is gone, or the whole trail: so each worker
+remembers the newest seal it has seen, and sets none where that is missing.
 """
 
-import hashlib
-import hmac
 import json
-from dataclasses import dataclass, field
 from typing import Final
 
 from service.domain.audit import Fact, cause
+from service.domain.seal import Seal, Stretch, make_seal, place_of, read_seal
 from service.store import keyspace
-from service.store.audit import Stored, Trail, written
+from service.store.audit import Trail, written
+from service.store.audit_verification import PAGE, Expected, Verified, verify
 from service.store.record import Record
+from service.store.statistics import Statistics
 from service.telemetry import get_logger
 
 log = get_logger(__name__)
-
-PAGE: Final = 500
-"""Entries read at once."""
 
 MOST_TRIES: Final = 20
 """How often a seal is tried that others come before, each time with what they appended; the next minute brings another."""
 
 SEAL_MS: Final = 60_000
-"""Least time between two seals, in milliseconds: for so long what was appended can be changed unseen."""
-
-MOST_AT_ONCE: Final = 20_000
-"""About how many entries one call of `verify` looks at; a stretch is never cut, so it may be more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What one call of `verify` found."""
-
-    entries: int
-    """Entries that are sealed and as they were written."""
-    seals: int
-    unsealed: int
-    """Entries after the latest seal."""
-    problem: str | None
-    """What is wrong with the first stretch that is not as it was written, and where; nothing after it was looked at."""
-    next_seal: str | None
-    """The entry to go on from; None at the trail's end."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Stretch:
-    """Entries from one seal to the next, as they are read."""
-
-    key: bytes
-    before: str
-    """The seal before, or nothing at the very beginning."""
-    count: int = 0
-    _digest: "hmac.HMAC" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._digest = hmac.new(self.key, self.before.encode(), hashlib.sha256)
-
-    def add(self, entry: Stored) -> None:
-        for part in (entry.id, entry.text):
-            raw = part.encode()
-            self._digest.update(len(raw).to_bytes(8, "big") + raw)
-        self.count += 1
-
-    def seal(self) -> str:
-        return self._digest.hexdigest()
+"""Least time between two seals, in milliseconds: for about so long what was appended can be changed unseen."""
 
 
 class Seals:
@@ -80,85 +38,117 @@ class Seals:
         self._record = record
         self._trail = trail
         self._keep_ms = keep_ms
+        self._newest: Seal | None = None
+        """The newest that this process has set or found."""
+        self._refused = ""
+        """Why none was set the last time."""
 
-    async def seal(self) -> bool:
-        """Seal what has been appended since the latest seal; whether there was anything, and it could be done."""
-        key = await self._trail.pseudonyms.key()
-        found: dict[str, str] = await self._record.run("HGETALL", keyspace.AUDIT_SEAL)
-        before = found.get("id", "")
-        stretch = _Stretch(key=key, before=found.get("seal", ""))
-        last = ""
+    async def seal(self, *, now_ms: int | None = None) -> bool:
+        """Seal what has been appended since the latest seal, and drop what is too old; whether there was anything, and it
+        could be done. `now_ms`: by Redis' clock, where it was asked already."""
+        now_ms = await self._now_ms() if now_ms is None else now_ms
+        key = await self._trail.pseudonyms.sealing_key()
+        if key is None:
+            self._refuse("key_of_another", "audit.not_sealed")
+            return False
         for _ in range(MOST_TRIES):
-            while entries := await self._trail.page(first=_after(last, before), last="+", limit=PAGE):
-                for each in entries:
-                    stretch.add(each)
-                last = entries[-1].id
-            if not last or last == before:
+            pointer, before = await self._latest(key)
+            missing = await self._missing(before)
+            if missing:
+                if self._refuse(missing, "audit.cut_back"):
+                    await Statistics(self._record).count_cut_back()
                 return False
-            if await self._set(stretch, last, before):
-                log.info("audit.sealed", seal=stretch.seal(), entries=stretch.count, through=last)
+            self._refused = ""
+            made, trim_to = await self._make(key, before, now_ms)
+            if made is None:
+                self._newest = before
+                return False
+            last, seal = made
+            keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL]
+            if await self._record.script("seal_trail", keys, [last, pointer, seal.id, seal.text, trim_to]):
+                self._newest = seal
+                log.info("audit.sealed", number=seal.number, seal=seal.seal, entries=seal.count, through=last)
                 return True
         return False
 
-    async def _set(self, stretch: _Stretch, last: str, before: str) -> bool:
-        told = json.loads(written(Fact(event="trail.sealed"), cause(), stretch.key))
-        text = json.dumps({**told, "seal": stretch.seal(), "count": stretch.count}, separators=(",", ":"))
-        keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL]
-        return bool(await self._record.script("seal_trail", keys, [last, before, stretch.seal(), text]))
-
-    async def verify(self, *, since: str | None = None) -> Verified:
-        """Look at the trail from its beginning, or from the seal `next_seal` of the call before, on."""
-        key = await self._trail.pseudonyms.key()
-        latest = await self._record.run("HGET", keyspace.AUDIT_SEAL, "id")
-        first = since or "-"
-        entries = seals = 0
-        stretch = _Stretch(key=key, before="")
-        at_seal: str | None = None
-        while found := await self._trail.page(first=first, last="+", limit=PAGE):
-            for each in found:
-                told = each.members()
-                is_seal = told.get("event") == "trail.sealed"
-                # What the beginning of the trail, or of this call, was sealed with cannot be made again, and was.
-                begins = is_seal and at_seal is None and stretch.count == 0
-                if is_seal and not begins:
-                    if not hmac.compare_digest(str(told.get("seal")), stretch.seal()):
-                        problem = f"between {at_seal or 'the beginning'} and {each.id}: not as it was written"
-                        return Verified(entries=entries, seals=seals, unsealed=0, problem=problem, next_seal=None)
-                    entries, seals = entries + stretch.count, seals + 1
-                if is_seal:  # it ends one stretch and begins the next
-                    if entries >= MOST_AT_ONCE:
-                        return Verified(entries=entries, seals=seals, unsealed=0, problem=None, next_seal=each.id)
-                    at_seal, stretch = each.id, _Stretch(key=key, before=str(told.get("seal")))
-                stretch.add(each)
-            first = f"({found[-1].id}"
-        missing = latest is not None and at_seal != latest
-        return Verified(
-            entries=entries,
-            seals=seals,
-            unsealed=stretch.count - (at_seal is not None),
-            problem=f"the latest seal, {latest}, is not there" if missing else None,
-            next_seal=None,
-        )
-
-    async def trim(self, *, now_ms: int) -> None:
-        """Drop what is older than `keep_ms`, in whole stretches."""
-        last = str(now_ms - self._keep_ms)
-        while found := await self._trail.page(first="-", last=last, limit=PAGE, newest_first=True):
-            for each in found:
-                if each.members().get("event") == "trail.sealed":
-                    await self._record.run("XTRIM", keyspace.AUDIT_TRAIL, "MINID", each.id)
-                    return
-            last = f"({found[-1].id}"
+    async def verify(self, *, since: str | None = None, expected: Expected | None = None) -> Verified:
+        """Look at the trail from its beginning, or from the seal `next_seal` of the call before, on. Raises Unavailable."""
+        key = await self._trail.pseudonyms.key_now()
+        return await verify(self._record, self._trail, key=key, since=since, expected=expected)
 
     async def keep(self) -> None:
         """What is to be done about once a minute, by whichever worker comes first."""
         latest = await self._record.run("HGET", keyspace.AUDIT_SEAL, "id")
         now_ms = await self._now_ms()
-        if latest is not None and now_ms - Stored(id=latest, text="").at_ms < SEAL_MS:
+        # One of a time to come holds up no other: nobody but a stranger dates entries.
+        place = place_of(latest or "")
+        if place is not None and 0 <= now_ms - place[0] < SEAL_MS:
             return
         await self._trail.tell_omitted()
-        await self.seal()
-        await self.trim(now_ms=now_ms)
+        await self.seal(now_ms=now_ms)
+
+    async def _latest(self, key: bytes) -> tuple[str, Seal | None]:
+        """The latest seal's id as it is told, and that seal, unless it says that it is by this key and is not."""
+        found: dict[str, str] = await self._record.run("HGETALL", keyspace.AUDIT_SEAL)
+        seal = read_seal(found.get("id", ""), found.get("entry", ""))
+        is_one = seal is not None and (seal.is_proven(key) or not seal.is_by(key))
+        return found.get("id", ""), seal if is_one else None
+
+    async def _missing(self, latest: Seal | None) -> str:
+        """Why the newest seal this process knows is not one of those that the latest stands for; nothing where it is."""
+        newest = self._newest
+        if newest is None or latest == newest:
+            return ""
+        if latest is None or latest.number <= newest.number:
+            return "older_seal" if latest is not None and latest.number < newest.number else "another_seal"
+        if _after(latest.begins) > _after(newest.id):
+            return ""
+        found = await self._trail.page(first=newest.id, last=newest.id, limit=1)
+        return "" if [each.text for each in found] == [newest.text] else "seal_taken_out"
+
+    async def _make(self, key: bytes, before: Seal | None, now_ms: int) -> tuple[tuple[str, Seal] | None, str]:
+        """The next seal, after the id of the last entry it was made for; None where there is nothing to seal and nothing to
+        drop. With it, what to drop everything before."""
+        stretch, last, first = Stretch(key), before.id if before else "", before.begins if before else ""
+        while entries := await self._trail.page(first=f"({last}" if last else "-", last="+", limit=PAGE):
+            first = first or entries[0].id
+            for each in entries:
+                stretch.add(each.id, each.text)
+            last = entries[-1].id
+        trim_to = await self._too_old(first, now_ms) if before else ""
+        if not stretch.count and not trim_to:
+            return None, ""
+        entry = json.loads(written(Fact(event="trail.sealed"), cause(), key))
+        entry_id = await self._next_id(last, now_ms)
+        begins = trim_to or first
+        return (
+            last,
+            make_seal(entry, key=key, entry_id=entry_id, begins=begins, stretch=stretch, before=before),
+        ), trim_to
+
+    async def _too_old(self, first: str, now_ms: int) -> str:
+        """The latest seal that is older than entries are kept for, where it is not what the trail begins with."""
+        last = str(now_ms - self._keep_ms)
+        while found := await self._trail.page(first=f"({first}", last=last, limit=PAGE, newest_first=True):
+            for each in found:
+                if read_seal(each.id, each.text) is not None:
+                    return each.id
+            last = f"({found[-1].id}"
+        return ""
+
+    async def _next_id(self, last: str, now_ms: int) -> str:
+        """An id after all there ever were, which the seal can say before it is appended."""
+        flat = await self._record.run("XINFO", "STREAM", keyspace.AUDIT_TRAIL)
+        told = dict(zip(flat[::2], flat[1::2], strict=True))
+        at_ms, number = max(_after(last), _after(told["last-generated-id"]))
+        return f"{now_ms}-0" if now_ms > at_ms else f"{at_ms}-{number}"
+
+    def _refuse(self, why: str, event: str) -> bool:
+        """Say so, once; whether it was the first time."""
+        is_new, self._refused = self._refused != why, why
+        if is_new:
+            log.error(event, reason=why, number=self._newest.number if self._newest else None)
+        return is_new
 
     async def _now_ms(self) -> int:
         """By Redis' clock, which dates the entries."""
@@ -166,6 +156,7 @@ class Seals:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def _after(last: str, before: str) -> str:
-    """Where to read on: after what was read, at the seal before, or at the beginning."""
-    return f"({last}" if last else before or "-"
+def _after(entry_id: str) -> tuple[int, int]:
+    """The least place after this one."""
+    at_ms, number = place_of(entry_id) or (0, 0)
+    return at_ms, number + 1

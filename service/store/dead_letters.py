@@ -44,6 +44,9 @@ class DeadLetters:
         homes = await self._connections_of([each for each, _ in dead])
         calls: list[Command | Script] = []
         for (each, dead_at_ms), connection_id in zip(dead, homes, strict=True):
+            if connection_id is None:
+                # Its receipt is gone, such as that of somebody who was erased: what it stands for cannot be found.
+                continue
             for key in self._lists(each.client_id, connection_id):
                 calls.append(("ZADD", key, dead_at_ms, each.delivery_id))
                 calls.append(("ZREMRANGEBYSCORE", key, "-inf", dead_at_ms - self._keep_ms))

@@ -2,18 +2,23 @@
 stays as it is: its pseudonym of them leads to nobody any more.
 
 1. at once    the identifiers, the upstream name, the salt of the pseudonym
-2. in time    the receipts they are in, each once it is finished: until then they say whom to tell of whom
+2. in time    the receipts they are in, each once it is finished, with its dead letters: until then they say whom to tell of
+              whom; then what applications held of them that were never told
 
 What is left under the user_id is that everything of theirs has ended, for longer than any session or token could last. A later
 sign-in of the same person begins anew, with another pseudonym.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
+from service.domain.delivery import Delivery
 from service.domain.subject import SubjectIdentifier, parse_identifier
 from service.store import keyspace
-from service.store.people import People, identifier_key
+from service.store.codec import from_json
+from service.store.dead_letters import DeadLetters
+from service.store.people import People, identifier_key, participation_keys
 from service.store.record import Record, Script
 
 ERASED_MS: Final = 402 * 86_400_000
@@ -26,9 +31,10 @@ BATCH: Final = 100
 class Erasures:
     """Everybody who was erased, until their last receipt is."""
 
-    def __init__(self, record: Record, people: People) -> None:
+    def __init__(self, record: Record, people: People, dead_letters: DeadLetters) -> None:
         self._record = record
         self._people = people
+        self._dead_letters = dead_letters
 
     async def erase(self, user_id: str, connection_id: str, *, now_ms: int) -> bool:
         """Step 1, once everything they hold has been revoked. False when they have signed in since: then they are as they were,
@@ -70,6 +76,7 @@ class Erasures:
         """Of what they were in before they were erased; whether that is all gone."""
         listed = keyspace.person_revocations(user_id)
         while ids := await self._record.run("ZRANGEBYSCORE", listed, "-inf", until_ms, "LIMIT", 0, BATCH):
+            await self._forget_dead_letters(user_id, ids)
             finished = await self._record.pipeline(
                 [
                     Script(
@@ -85,7 +92,17 @@ class Erasures:
                 await self._record.run("ZREM", listed, *gone)
             if len(gone) < len(ids):
                 return False
+        await self._record.script("forget_erased", [keyspace.person(user_id), *participation_keys(user_id)], [])
         return True
+
+    async def _forget_dead_letters(self, user_id: str, revocation_ids: Sequence[str]) -> None:
+        """Before the receipts: only they say which those are."""
+        states = await self._record.pipeline([("HGET", keyspace.revocation(each), "state") for each in revocation_ids])
+        finished = [each for each, state in zip(revocation_ids, states, strict=True) if state == "incomplete"]
+        asked = [("HVALS", keyspace.deliveries(each)) for each in finished]
+        every = [from_json(Delivery, raw) for texts in await self._record.pipeline(asked) for raw in texts]
+        theirs = [each for each in every if each.user_id == user_id and each.state == "dead"]
+        await self._dead_letters.drop((each, each.dead_at_ms) for each in theirs if each.dead_at_ms is not None)
 
 
 def _identifiers(raw: "set[str] | list[str]") -> list[SubjectIdentifier]:

@@ -67,7 +67,7 @@ places a key by what is in its braces, and one without braces by its whole name,
 | `logoutd:statistics` | hash | the fleet's counters | for ever |
 | `logoutd:workers` | zset | worker names by last heartbeat | pruned at each beat |
 | `logoutd:{audit}:trail` | stream | what happened, as JSON (`service.domain.audit`) | pruned to audit_days by the workers |
-| `logoutd:{audit}:seal` | hash | the latest seal of the trail: its entry's `id`, and the `seal` | for ever |
+| `logoutd:{audit}:seal` | hash | the latest seal of the trail: `id` and text (`entry`) | for ever |
 | `logoutd:{audit}:bounds` | hash | by kind of entry: how many were written this minute, and omitted | a day from the latest on |
 | `logoutd:{audit}:key` | string | the key of its pseudonyms and seals, or a fingerprint of the given one | for ever |
 """

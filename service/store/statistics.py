@@ -24,6 +24,8 @@ class Totals:
     told_buckets: Mapping[str, int]
     told_sum_s: float
     told_count: int
+    cut_back: int
+    """Times the audit trail was found without a seal that a worker had seen in it."""
 
 
 class Statistics:
@@ -45,6 +47,10 @@ class Statistics:
             ]
         await self._record.pipeline(commands)
 
+    async def count_cut_back(self) -> None:
+        """A worker has found the audit trail without a seal that it had seen in it."""
+        await self._record.run(*_add("audit_cut_back"))
+
     async def totals(self) -> Totals:
         """Everything counted so far."""
         found: dict[str, str] = await self._record.run("HGETALL", keyspace.STATISTICS)
@@ -58,6 +64,7 @@ class Statistics:
             told_buckets=group("told_bucket:"),
             told_sum_s=float(found.get("told_sum_s", 0)),
             told_count=int(found.get("told_count", 0)),
+            cut_back=int(found.get("audit_cut_back", 0)),
         )
 
 

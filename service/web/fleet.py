@@ -118,6 +118,11 @@ class FleetCollector(Collector):
         for result, count in sorted(totals.attempts.items()):
             attempts.add_metric([result], count)
         yield attempts
+        yield CounterMetricFamily(
+            "logoutd_audit_cut_back",
+            "Times a worker has found the audit trail without a seal that it had seen in it.",
+            value=totals.cut_back,
+        )
         bounds = [*(str(bound) for bound in TOLD_BUCKETS_S), "+Inf"]
         cumulated = accumulate(totals.told_buckets.get(bound, 0) for bound in bounds)
         yield HistogramMetricFamily(

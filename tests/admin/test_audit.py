@@ -10,6 +10,7 @@ import pytest
 from service.admin import audit
 from service.store import keyspace
 from service.store.audit import MOST_A_MINUTE
+from service.store.audit_seals import Seals
 from tests.support.asgi import (
     ADMIN_TOKEN,
     CREDENTIAL,
@@ -48,6 +49,11 @@ async def left_by(api: Api, act: Callable[[], Awaitable[httpx.Response]], *, sta
     answer = await act()
     assert answer.status_code == status, answer.text
     return (await entries(api))[before:]
+
+
+def worker(api: Api) -> Seals:
+    """A worker that has just been started: it remembers no seal of the test before."""
+    return Seals(api.resources.record, api.resources.trail, keep_ms=86_400_000)
 
 
 def shown(entry: dict[str, Any], *names: str) -> tuple[Any, ...]:
@@ -401,6 +407,7 @@ class TestReading:
         await api.connection(idp, "shop")
         for _ in range(MOST_A_MINUTE * 2 + 2):
             await api.http.post(gtr_path("okta"), json={}, headers=bearer("x"))
+        await worker(api).seal()
         validator = validator_of("list_audit_entries", 200)
         page = {"items": await entries(api), "next_cursor": None}
         assert not list(validator.iter_errors(page))
@@ -409,26 +416,53 @@ class TestReading:
 class TestVerification:
     async def test_finds_a_trail_as_it_was_written_and_one_that_is_not(self, api: Api) -> None:
         await api.client("shop")
-        assert await api.resources.seals.seal()
+        assert await worker(api).seal()
         await api.client("wiki")
         found = (await api.get("/api/v2/audit/verification")).json()
-        assert found == {"entries": 2, "seals": 1, "unsealed": 2, "problem": None, "next_cursor": None}
+        seal = (await entries(api))[2]
+        assert found == {
+            "entries": 2,
+            "seals": 1,
+            "unverified": 0,
+            "unsealed": 2,
+            "number": 1,
+            "seal": seal["seal"],
+            "problem": None,
+            "next_cursor": None,
+        }
         first = (await entries(api))[0]
         await api.resources.record.run("XDEL", keyspace.AUDIT_TRAIL, first["id"])
         found = (await api.get("/api/v2/audit/verification")).json()
         assert "not as it was written" in found["problem"]
 
     async def test_goes_on_where_it_was(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("service.store.audit_seals.MOST_AT_ONCE", 2)
+        monkeypatch.setattr("service.store.audit_verification.MOST_AT_ONCE", 2)
         for client_id in ("shop", "wiki", "board"):
             await api.client(client_id)
-            await api.resources.seals.seal()
+            await worker(api).seal()
         parts, cursor = [], ""
         while cursor is not None:
             parts.append((await api.get(f"/api/v2/audit/verification{cursor and f'?cursor={cursor}'}")).json())
             cursor = parts[-1]["next_cursor"]
         assert len(parts) > 1
         assert sum(each["seals"] for each in parts) == 3
+        assert [each["number"] for each in parts] == sorted(each["number"] for each in parts)
+
+    async def test_finds_the_seal_that_is_expected_or_not(self, api: Api) -> None:
+        await api.client("shop")
+        await worker(api).seal()
+        found = (await api.get("/api/v2/audit/verification")).json()
+        expecting = f"/api/v2/audit/verification?expect={found['number']}:{found['seal']}"
+        assert (await api.get(expecting)).json() == found
+        await api.resources.record.run("DEL", keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL)
+        assert (await api.get("/api/v2/audit/verification")).json()["problem"] is None
+        assert "expected" in (await api.get(expecting)).json()["problem"]
+
+    @pytest.mark.parametrize(
+        "query", ["expect=1", f"expect=x:{'0' * 64}", f"expect=1:{'0' * 63}", "expect=&expect=", "a=1"]
+    )
+    async def test_of_what_cannot_be_meant_is_refused(self, api: Api, query: str) -> None:
+        refused(await api.get(f"/api/v2/audit/verification?{query}"), 400, "invalid_request")
 
 
 async def test_no_secret_and_nobodys_name_is_in_the_trail(api: Api, idp: IdentityProvider, redis_url: str) -> None:

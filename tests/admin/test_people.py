@@ -189,6 +189,12 @@ async def test_a_person_who_comes_back_while_they_are_erased_is_not(
     path = f"/api/v2/users/{session['user_id']}"
     refused(await api.delete(path), 409, "conflict", "signed in again")
     monkeypatch.undo()
+    told = (await api.get(f"/api/v2/audit?user_id={session['user_id']}")).json()["items"]
+    assert [(each["event"], each.get("operation"), each.get("reason")) for each in told] == [
+        ("operation.failed", "erase_user", "conflict"),
+        ("person.erased", None, None),
+        ("revocation.recorded", None, None),
+    ], "the trail does not say that they were erased"
     assert (await api.get(f"/api/v2/sessions/{session['session_id']}")).json()["state"] == "ended"
     assert (await api.get(f"/api/v2/sessions/{back[0]['session_id']}")).json()["state"] == "active"
     assert (await api.get(path)).status_code == 200

@@ -20,7 +20,7 @@ from service.domain.delivery import Attempt, Delivery
 from service.domain.identifiers import delivery_id_for
 from service.store import keyspace
 from service.store.audit import Trail
-from service.store.pseudonyms import Pseudonyms
+from service.store.pseudonyms import Pseudonym, Pseudonyms
 from service.telemetry import BoundedLines
 from tests.support.house import House, open_house, user_id
 from tests.support.redis_server import start_redis
@@ -34,7 +34,7 @@ APPLICATIONS: Final = 20
 
 
 class _NoNames(Pseudonyms):
-    async def of_people(self, user_ids: Sequence[str]) -> dict[str, str]:  # noqa: ARG002 - as the other takes
+    async def of_all(self, user_ids: Sequence[str]) -> dict[str, Pseudonym]:  # noqa: ARG002 - as the other takes
         return {}
 
 

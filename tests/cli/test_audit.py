@@ -1,13 +1,21 @@
 """`logoutd audit …`: read, exported, verified."""
 
+import asyncio
 import json
 from contextlib import closing
 from typing import Any
 
 import pytest
 import redis
+from redis.asyncio import Redis as AsyncRedis
 
+from service.domain.clock import SystemClock
 from service.store import keyspace
+from service.store.audit import Trail
+from service.store.audit_seals import Seals
+from service.store.pseudonyms import Pseudonyms
+from service.store.record import Record
+from service.telemetry import BoundedLines, Numbers
 from tests.support.command_line import Commands
 
 
@@ -56,3 +64,44 @@ def test_the_trail_is_verified(commands: Commands, redis_url: str) -> None:
     assert ran.status == 1
     assert ran.facts["problem"] == "the latest seal, 1-1, is not there"
     assert ran.err == "logoutd: the trail is not as it was written: the latest seal, 1-1, is not there\n"
+
+
+@pytest.mark.usefixtures("okta")
+def test_a_seal_that_was_written_down_is_expected(commands: Commands, redis_url: str) -> None:
+    asyncio.run(seal(redis_url))
+    found = commands.does("audit", "verify", "--json").json
+    wanted = f"{found['number']}:{found['seal']}"
+    assert commands.does("audit", "verify", "--expect", wanted, "--json").json == found
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        client.delete(keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL)
+    commands.does("audit", "verify")
+    ran = commands.run("audit", "verify", "--expect", wanted)
+    assert ran.status == 1
+    assert "seal 1, which was expected, is not there" in ran.err
+    assert "`expect` must be" in commands.fails(1, "audit", "verify", "--expect", "1")
+
+
+@pytest.mark.usefixtures("okta")
+def test_what_another_key_has_sealed_is_told(commands: Commands, redis_url: str) -> None:
+    asyncio.run(seal(redis_url, given_key="1" * 32))
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        client.delete(keyspace.AUDIT_KEY)
+    commands.does("clients", "create", "wiki")
+    asyncio.run(seal(redis_url))
+    ran = commands.run("audit", "verify", "--json")
+    assert (ran.status, ran.json["unverified"], ran.json["seals"], ran.json["problem"]) == (0, 4, 1, None)
+    assert (
+        ran.err == "logoutd: 4 entries are sealed by a key that is not in use any more: nothing can be told of them\n"
+    )
+
+
+async def seal(redis_url: str, *, given_key: str = "") -> None:
+    """As a worker does."""
+    client = AsyncRedis.from_url(redis_url, decode_responses=True)
+    try:
+        record = Record(client)
+        trail = Trail(record, Pseudonyms(record, given=given_key), Numbers(), lines=BoundedLines(SystemClock()))
+        seals = Seals(record, trail, keep_ms=86_400_000)
+        assert await seals.seal()
+    finally:
+        await client.aclose()

@@ -1,25 +1,16 @@
-"""The audit trail in Redis: what an entry holds, what bounds a flood, what the seals prove, what is trimmed."""
+"""The audit trail in Redis: what an entry holds, what bounds a flood."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import redis
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from service.domain.audit import MOST_PEOPLE, Actor, Fact, acts, request_begins
 from service.errors import Unavailable
-from service.store import audit_seals, keyspace
-from service.store.audit import MOST_A_MINUTE, MOST_AN_HOUR, Trail, about_people
-from service.store.audit_seals import Seals
+from service.store import keyspace
+from service.store.audit import MOST_A_MINUTE, MOST_AN_HOUR, about_people
 from service.store.pseudonyms import Pseudonyms
-from service.telemetry import BoundedLines, Numbers
 from tests.support.breaks import redis_away
 from tests.support.house import House, user_id
 
@@ -207,105 +198,6 @@ class TestAFlood:
         assert len([each for each in await entries(house) if each["event"] == "operation.done"]) == MOST_A_MINUTE * 2
 
 
-class TestSeals:
-    async def test_vouch_for_everything_before_them(self, house: House) -> None:
-        seals = house.resources.seals
-        assert not await seals.seal(), "there is nothing to seal"
-        for _ in range(3):
-            await tell(house, 5)
-            assert await seals.seal()
-            assert not await seals.seal(), "nor is there now"
-        await tell(house, 2)
-        found = await seals.verify()
-        assert (found.seals, found.entries, found.unsealed, found.problem, found.next_seal) == (3, 17, 2, None, None)
-
-    async def test_are_set_once_by_however_many_workers(self, house: House) -> None:
-        await tell(house, 5)
-        each = await asyncio.gather(*(house.resources.seals.seal() for _ in range(5)))
-        assert sum(each) == 1
-
-    async def test_are_set_among_writers_that_do_not_stop(self, house: House) -> None:
-        async def write() -> None:
-            for _ in range(40):
-                await tell(house)
-
-        await asyncio.gather(write(), write(), *(house.resources.seals.seal() for _ in range(4)))
-        await house.resources.seals.seal()
-        found = await house.resources.seals.verify()
-        assert (found.problem, found.unsealed) == (None, 0)
-        assert found.entries == 80 + found.seals - 1
-
-    async def test_are_verified_a_few_stretches_at_a_time(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(audit_seals, "MOST_AT_ONCE", 8)
-        monkeypatch.setattr(audit_seals, "PAGE", 3)
-        for _ in range(5):
-            await tell(house, 5)
-            await house.resources.seals.seal()
-        calls = [await house.resources.seals.verify()]
-        while calls[-1].next_seal is not None:
-            calls.append(await house.resources.seals.verify(since=calls[-1].next_seal))
-        assert len(calls) == 3
-        assert [each.problem for each in calls] == [None] * 3
-        assert sum(each.seals for each in calls) == 5
-        assert sum(each.entries for each in calls) == 29
-
-    async def test_of_another_key_prove_nothing(self, house: House) -> None:
-        await tell(house)
-        await house.resources.seals.seal()
-        forger = Trail(
-            house.resources.record,
-            Pseudonyms(house.resources.record, given="f" * 32),
-            Numbers(),
-            lines=BoundedLines(house.clock),
-        )
-        found = await Seals(house.resources.record, forger, keep_ms=0).verify()
-        assert found.problem is not None
-
-    async def test_the_latest_must_be_there(self, house: House) -> None:
-        await tell(house)
-        await house.resources.seals.seal()
-        (*_, seal) = await house.resources.trail.page(first="-", last="+", limit=10)
-        await house.resources.record.run("XDEL", keyspace.AUDIT_TRAIL, seal.id)
-        found = await house.resources.seals.verify()
-        assert found.problem == f"the latest seal, {seal.id}, is not there"
-
-    async def test_are_kept_by_the_minute(self, house: House) -> None:
-        await tell(house)
-        await house.resources.seals.keep()
-        await tell(house)
-        await house.resources.seals.keep()
-        assert (await house.resources.seals.verify()).seals == 1
-
-
-class TestTrimming:
-    async def test_drops_whole_stretches_that_are_too_old_and_what_is_left_proves_itself(self, house: House) -> None:
-        seals, trail = house.resources.seals, house.resources.trail
-        for _ in range(3):
-            await tell(house, 5)
-            await seals.seal()
-        before = await trail.page(first="-", last="+", limit=100)
-        # Old enough by a millisecond: the third entry of the third stretch, behind the second seal.
-        now_ms = before[-3].at_ms + house.resources.settings.audit_days * 86_400_000
-        await seals.trim(now_ms=now_ms)
-        left = await trail.page(first="-", last="+", limit=100)
-        assert left
-        assert before[-len(left) :] == left
-        assert json.loads(left[0].text)["event"] == "trail.sealed"
-        assert (await seals.verify()).problem is None
-
-    async def test_leaves_what_is_young_enough(self, house: House) -> None:
-        await tell(house, 5)
-        await house.resources.seals.seal()
-        seconds, _ = await house.resources.record.run("TIME")
-        await house.resources.seals.trim(now_ms=seconds * 1000)
-        assert len(await entries(house)) == 6
-
-    async def test_leaves_what_was_never_sealed(self, house: House) -> None:
-        await tell(house, 5)
-        await house.resources.seals.trim(now_ms=4_000_000_000_000)
-        assert len(await entries(house)) == 5
-
-
 async def turn_the_minute(house: House) -> None:
     """Whatever was counted was counted a minute ago."""
     bounds = await house.resources.record.run("HGETALL", keyspace.AUDIT_BOUNDS)
@@ -319,68 +211,6 @@ async def turn_the_minute(house: House) -> None:
 
 def value(house: House, name: str) -> float:
     return house.resources.numbers.registry.get_sample_value(name) or 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
-    """A trail of some stretches, with its own key, and a client to tamper with it."""
-
-    client: Any
-    seals: Seals
-    ids: Sequence[str]
-
-
-@pytest.fixture
-async def sealed(house: House, redis_url: str) -> AsyncIterator[Sealed]:
-    for size in (3, 1, 4):
-        await tell(house, size)
-        await house.resources.seals.seal()
-    ids = [each.id for each in await house.resources.trail.page(first="-", last="+", limit=100)]
-    with closing(redis.Redis.from_url(redis_url, decode_responses=True)) as client:
-        yield Sealed(client=client, seals=house.resources.seals, ids=ids)
-
-
-def rewrite(client: Any, changed: Sequence[tuple[str, str]]) -> None:
-    """The trail as somebody who can write to Redis would leave it."""
-    client.delete(keyspace.AUDIT_TRAIL)
-    for entry_id, text in changed:
-        client.xadd(keyspace.AUDIT_TRAIL, {"entry": text}, id=entry_id)
-
-
-@given(data=st.data())
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_whatever_is_changed_taken_out_put_in_or_moved_is_seen(sealed: Sealed, data: st.DataObject) -> None:
-    original = [(each, told["entry"]) for each, told in sealed.client.xrange(keyspace.AUDIT_TRAIL)]
-    changed = list(original)
-    # What the latest seal says beside being one is proved by the next: only that it is there can be told now.
-    place = data.draw(st.integers(0, len(original) - 2))
-    match data.draw(st.sampled_from(["text", "remove", "insert", "swap"])):
-        case "text":
-            at = data.draw(st.integers(0, len(original[place][1]) - 1))
-            other = data.draw(st.characters(min_codepoint=32, max_codepoint=126))
-            text = original[place][1]
-            changed[place] = (original[place][0], text[:at] + other + text[at + 1 :])
-        case "remove":
-            changed.pop(place)
-        case "insert":
-            head, _, number = original[place][0].partition("-")
-            changed.insert(place + 1, (f"{head}-{int(number) + 1}", data.draw(st.sampled_from(original))[1]))
-            if place + 2 < len(changed) and changed[place + 2][0] == changed[place + 1][0]:
-                changed.pop(place + 1)
-        case _:
-            other_place = data.draw(st.integers(0, len(original) - 2))
-            changed[place] = (original[place][0], original[other_place][1])
-            changed[other_place] = (original[other_place][0], original[place][1])
-    rewrite(sealed.client, changed)
-    try:
-        found = await sealed.seals.verify()
-        if changed[: len(original)] != original:
-            assert found.problem is not None, changed
-        elif changed == original:
-            assert found.problem is None
-        # What comes after the latest seal is not sealed yet: only another seal would be seen to be none.
-    finally:
-        rewrite(sealed.client, original)
 
 
 @pytest.mark.parametrize("fields", [{"other": "1"}, {"entry": "no JSON"}, {"entry": "[]"}])

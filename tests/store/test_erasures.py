@@ -82,6 +82,80 @@ async def test_those_still_to_be_told_are_told_and_then_nothing_names_them(house
     assert [len(each.get("people", ())) for each in told] == [1, 0]
 
 
+async def test_what_could_not_be_told_is_no_dead_letter_any_more_and_no_application_is_remembered(
+    house: House, redis_url: str
+) -> None:
+    """Neither counted nor listed, and no `sub` is left of what was never told."""
+    async with stranger(answer(404)) as app:
+        await house.application("crm", app.url())
+        for name in ("ada", "ben"):
+            await house.sign_in(name, "crm")
+        both = await house.revoke("ada", "ben")
+        await house.work_off(both)
+        await house.sign_in("ada", "crm")
+        rid = await erase(house)
+        assert await dead_letters(house) == [2, 2]
+        await house.resources.erasures.forget_receipts()
+        assert await dead_letters(house) == [1, 1], "of what is finished"
+        await house.work_off(rid)
+        assert await dead_letters(house) == [2, 2]
+        assert await house.resources.record.run("HLEN", keyspace.participation(ADA)) == 2
+        await house.resources.erasures.forget_receipts()
+    assert await dead_letters(house) == [1, 1], "of Ben alone"
+    (letter, *_), _ = await house.resources.dead_letters.page(after=None, limit=10, now_ms=house.clock.now_ms())
+    assert letter.delivery.user_id == BEN
+    left = {key: value for key, value in contents(redis_url).items() if f"{{{ADA}}}:session:" not in key}
+    assert not [each for each in PRIVATE if each in repr(left)]
+
+
+async def test_what_a_sign_in_since_has_added_is_remembered(house: House) -> None:
+    await house.sign_in("ada", "crm")
+    rid = await erase(house)
+    house.clock.advance(1)
+    await house.sign_in("ada", "crm")
+    await house.work_off(rid)
+    assert await house.resources.erasures.forget_receipts() == 1
+    assert await house.resources.record.run("HLEN", keyspace.participation(ADA)) == 1
+
+
+async def test_a_worker_that_is_late_enters_no_dead_letter_of_a_receipt_that_is_gone(house: House) -> None:
+    async with stranger(answer(404)) as app:
+        await house.application("crm", app.url())
+        await house.sign_in("ada", "crm")
+        rid = await erase(house)
+        await house.work_off(rid)
+    late = await house.deliveries(rid)
+    await house.resources.erasures.forget_receipts()
+    await house.resources.dead_letters.add(late)
+    assert await dead_letters(house) == [0, 0]
+
+
+async def test_no_name_of_a_delivery_that_could_be_made_again_is_in_the_trail(house: House, redis_url: str) -> None:
+    """A delivery's id is made of whom it is about without a salt: it leads from a receipt, or a guess, to the entry."""
+    async with stranger(answer(404)) as app:
+        await house.application("crm", app.url())
+        await house.sign_in("ada", "crm")
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+        (owed,) = await house.deliveries(rid)
+        await house.sign_in("ben", "crm")
+        await house.work_off(await house.revoke("ben"))
+    dead, of_ben = [each for each in trail(redis_url) if each["event"].startswith("delivery.")]
+    assert dead["delivery"].startswith("dlp_")
+    assert dead["delivery"] != of_ben["delivery"]
+    assert owed.delivery_id not in repr(trail(redis_url))
+    names = await house.resources.trail.pseudonyms.of_all([ADA])
+    assert names[ADA].delivery(owed.delivery_id) == dead["delivery"], "found while they are known"
+    await erase(house)
+    assert await house.resources.trail.pseudonyms.of_all([ADA]) == {}
+
+
+async def dead_letters(house: House) -> list[int]:
+    """How many are counted, and how many of one application."""
+    count, now_ms = house.resources.dead_letters.count, house.clock.now_ms()
+    return [await count(now_ms=now_ms), await count(client_id="crm", now_ms=now_ms)]
+
+
 async def test_a_receipt_about_others_too_stays_theirs(house: House) -> None:
     async with stranger(answer()) as app:
         await house.application("crm", app.url())

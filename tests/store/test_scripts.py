@@ -43,6 +43,7 @@ RETURNS = {
     "end_token_family": [0, 1],
     "erase_person": ["erased", "changed"],
     "extend_owner": [0, 1],
+    "forget_erased": [int],
     "forget_in_receipt": [0, 1],
     "forget_client": [int],
     "forget_participation": [int],
@@ -183,8 +184,9 @@ async def live_through_it(house: House) -> None:
     await radius.release(CONNECTION, discard=True)
     eve = user_id("eve")
     await house.sign_in("eve")
-    await house.revoke("eve")
+    rid = await house.revoke("eve")
     assert await resources.erasures.erase(eve, CONNECTION, now_ms=house.clock.now_ms())
+    await house.work_off(rid)
     await resources.erasures.forget_receipts()
     await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
     await resources.seals.seal()

@@ -1,11 +1,13 @@
--- Append a seal, if nothing was appended and no seal was set since what it seals was read.
+-- Append a seal and drop what is too old, if nothing was appended and no seal was set since what it seals was read.
 -- KEYS  trail, seal
--- ARGV  id of the last entry it seals, id of the seal before or '', seal, entry as json
--- Returns 1 | 0 when something was, and it must be read too
+-- ARGV  id of the last entry it was made for, id of the seal before or '', its own id, its text,
+--       id of the first entry that is kept or '' where all are
+-- Returns 1 | 0 when something was, and it must be made anew
 local trail, seal = unpack(KEYS)
 local last = redis.call('XREVRANGE', trail, '+', '-', 'COUNT', 1)[1]
 if not last or last[1] ~= ARGV[1] then return 0 end
 if (redis.call('HGET', seal, 'id') or '') ~= ARGV[2] then return 0 end
-local id = redis.call('XADD', trail, '*', 'entry', ARGV[4])
-redis.call('HSET', seal, 'id', id, 'seal', ARGV[3])
+redis.call('XADD', trail, ARGV[3], 'entry', ARGV[4])
+if ARGV[5] ~= '' then redis.call('XTRIM', trail, 'MINID', ARGV[5]) end
+redis.call('HSET', seal, 'id', ARGV[3], 'entry', ARGV[4])
 return 1
