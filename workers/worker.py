@@ -95,6 +95,7 @@ class WorkerProcess:
             outbound=resources.outbound,
             client_healths=resources.client_healths,
             deliveries=resources.deliveries,
+            redeliveries=resources.redeliveries,
             schedule=resources.schedule,
             ledger=Ledger(
                 clock=resources.fleet_clock,
