@@ -42,6 +42,9 @@ LEASE_MS: Final = 20_000
 """How long a claimed delivery is one worker's, in milliseconds: the wait for a slot and a turn, the attempt, and time to
 write."""
 
+WRITE_MS: Final = 2_000
+"""What of a lease is kept for writing down what came of an attempt, in milliseconds."""
+
 JOB_PATIENCE_S: Final = 0.25
 """How long a job waits for its attempts, in seconds. Slower ones go on without it: a job's place is for the next
 revocation, whose applications must not wait for a stranger."""
@@ -52,7 +55,7 @@ MAX_RUNNING: Final = 2000
 LEASED_AGAIN_MS: Final = 1000
 """When a delivery is looked at again that another worker has in hand, in milliseconds."""
 
-if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + TURN_PATIENCE_MS + 2000:
+if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + TURN_PATIENCE_MS + WRITE_MS:
     raise RuntimeError("a lease must outlast the longest attempt, or two workers would send at once")
 
 
@@ -195,6 +198,9 @@ class Notifier:
             ):
                 await sparing.look()
                 at_ms, began = self.clock.now_ms(), time.monotonic()
+                if at_ms + ATTEMPT_DEADLINE_S * 1000 + WRITE_MS > lease_until_ms:
+                    # It has waited for so long, or stood still, that another worker may send it before this one has ended.
+                    return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot())
                 outcome = await self._attempt(delivery, addressee.application, uri)
                 # How long it kept us, which may be longer than until its status was there: some replies have no end.
                 took_ms = round((time.monotonic() - began) * 1000)
