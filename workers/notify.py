@@ -178,10 +178,10 @@ class Notifier:
         SparedError."""
         delivery, revocation = sparing.delivery, sparing.revocation
         if addressee is None:
-            return replace(delivery, state="skipped", reason="client_deleted", next_attempt_at_ms=None), None
+            return _skipped(delivery, "client_deleted"), None
         uri = addressee.application.backchannel_logout_uri
         if uri is None:
-            return replace(delivery, state="skipped", reason="no_logout_uri", next_attempt_at_ms=None), None
+            return _skipped(delivery, "no_logout_uri"), None
         # Of this attempt, by a name that tells it from the same delivery's others.
         attempt = f"{delivery.delivery_id}:{delivery.total_attempt_count}"
         held = self.admission.behind_others(delivery, addressee)
@@ -276,3 +276,7 @@ class Notifier:
         soon_ms = self.clock.now_ms() + LEASED_AGAIN_MS
         for each in still_open:
             await self.schedule.look_at([each.delivery_id], at_ms=max(soon_ms, each.next_attempt_at_ms or 0))
+
+
+def _skipped(delivery: Delivery, reason: str) -> Delivery:
+    return replace(delivery, state="skipped", reason=reason, next_attempt_at_ms=None, held_since_ms=None)
