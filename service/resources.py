@@ -74,6 +74,7 @@ class Resources:
     key_file: KeyFile
     key_ring: KeyRing
     record: Record
+    durability: Durability
     queue_redis: ArqRedis
     connections: Connections
     applications: Applications
@@ -152,7 +153,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             stack.push_async_callback(end_tasks, [following])
         receipt_ms = settings.receipt_days * DAY_MS
         people = People(record, receipt_ms=receipt_ms)
-        revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
+        durability = Durability(record, awaited_by(settings))
+        revocations = Revocations(record, durability=durability, receipt_ms=receipt_ms)
         applications = Applications(record)
         dead_letters = DeadLetters(record, keep_ms=settings.dead_letters_kept_days * DAY_MS)
         deliveries = Deliveries(record, receipt_ms=receipt_ms, dead_letters=dead_letters)
@@ -180,6 +182,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             key_file=key_file,
             key_ring=key_file.ring,
             record=record,
+            durability=durability,
             queue_redis=queue_redis,
             connections=Connections(record),
             applications=applications,
@@ -215,7 +218,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             seals=Seals(record, trail, keep_ms=settings.audit_days * DAY_MS),
             queue=queue,
             sink=sink,
-            logouts=Logouts(people=people, upstream=upstream, replays=replays, sink=sink),
+            logouts=Logouts(people=people, upstream=upstream, replays=replays, sink=sink, durability=durability),
             kept_tokens=KeptTokens(record),
             outbound=outbound,
             issuer_keys=issuer_keys,
