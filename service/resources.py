@@ -247,10 +247,20 @@ def awaited_by(settings: Settings) -> Awaited:
     )
 
 
-async def redis_refusal(settings: Settings) -> str | None:
-    """Why this Redis must not hold the record, or None; what is merely unwise is logged, loudly.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at Redis has shown."""
 
-    One that does not answer is no reason to refuse: requests get 503 until it does, and /readyz asks again.
+    answered: bool
+    refusal: str | None
+    """Why it must not hold the record."""
+
+
+async def look_at_redis(settings: Settings) -> Look:
+    """Whether this Redis may hold the record; what is merely unwise is logged, loudly.
+
+    One that does not answer is no reason to refuse: requests get 503 until it does, and /readyz asks again; a worker begins once
+    it has answered.
     """
     client = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True, size=1))
     try:
@@ -261,7 +271,8 @@ async def redis_refusal(settings: Settings) -> str | None:
         if each.level != "ok":
             log.warning("redis.finding", level_found=each.level, subject=each.subject, detail=each.detail)
     unfit = unfit_for_the_record(findings)
-    return None if unfit is None else f"{unfit.subject}: {unfit.detail}"
+    refusal = None if unfit is None else f"{unfit.subject}: {unfit.detail}"
+    return Look(answered=all(each.level != "fail" or each.subject != "redis" for each in findings), refusal=refusal)
 
 
 def unfit_for_the_record(findings: Sequence[Finding]) -> Finding | None:
