@@ -1,8 +1,9 @@
 """The management API in the audit trail: every change an operator makes, and every call that is refused for who made it.
 
 The entry `operation.requested` comes before the change, so that there is none without an entry; `operation.done` or
-`operation.failed` after it. Where that last one cannot be written, the change has been made all the same, and is answered as
-such: the log has a line. Values are never told: members by their names alone.
+`operation.failed` after it. Where `operation.done` cannot be written, the change has been made all the same, and is answered as
+such: the log has a line. Of a change that Redis has broken off there is neither. Values are never told: members by their names
+alone.
 """
 
 import contextlib
