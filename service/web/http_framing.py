@@ -6,7 +6,7 @@ byte is a second of nothing else.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import h11
 
@@ -37,6 +37,8 @@ class RequestReader(h11.Connection):
     def __init__(self, max_head_bytes: int) -> None:
         super().__init__(h11.SERVER, max_head_bytes)
         self.fault: h11.RemoteProtocolError | None = None
+        self.sent_bytes = 0
+        """All that was made to be sent."""
         self._chunks = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
@@ -50,6 +52,12 @@ class RequestReader(h11.Connection):
             self.fault = error
             return h11.NEED_DATA
         return event
+
+    def send(self, event: h11.Event) -> Any:
+        """The bytes of an event to send, counted."""
+        data = super().send(event)
+        self.sent_bytes += len(data or b"")
+        return data
 
     def refusal(self) -> Refusal | None:
         """How what was wrong is to be answered, if anything was."""
