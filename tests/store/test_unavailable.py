@@ -232,6 +232,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "schedule.opened_at": lambda: r.schedule.opened_at(rid),
         "schedule.backlog": r.schedule.backlog,
         "statistics.count": lambda: r.statistics.count(deliveries=["dead"], attempts=[], told_s=[]),
+        "statistics.count_cut_back": r.statistics.count_cut_back,
         "statistics.totals": r.statistics.totals,
         "heartbeats.beat": lambda: r.heartbeats.beat("host:1", now_ms=now_ms),
         "heartbeats.stop": lambda: r.heartbeats.stop("host:1"),
