@@ -39,6 +39,7 @@ from service.receive import (
 )
 from service.resources import Resources, open_resources
 from service.settings import Settings
+from service.telemetry import BoundedLines
 from service.web import docs_page, published
 from service.web.admission import REQUEST_TIMEOUT_S, Concurrency, Deadline
 from service.web.audited import audited
@@ -50,7 +51,7 @@ from service.web.published_answers import DOCUMENT, PAGE
 from service.web.request_limits import SizeLimits
 from service.web.requests import Correlation, Headers, security_headers
 from service.web.state import Leaving, Request, State, resources_of
-from service.web.throttles import Attempts, Doors, RefusalLines, Throttles
+from service.web.throttles import Attempts, Doors, Throttles
 
 
 async def read_openapi(request: Request) -> Response:
@@ -165,7 +166,9 @@ def _throttles(resources: Resources) -> Throttles:
     return Throttles(
         doors=Doors(clock, per_second=settings.door_requests_per_second),
         attempts=Attempts(clock, per_minute=settings.failed_authentications_per_minute),
-        refusal_lines=RefusalLines(clock),
+        refusal_lines=BoundedLines(clock),
+        malformed_lines=BoundedLines(clock),
+        unavailable_lines=BoundedLines(clock),
     )
 
 

@@ -12,6 +12,7 @@ LogoutdError
 ├── ReauthenticationRequired    the sign-in is older than the person's last revocation
 ├── CannotBeEnded               the subject is known and cannot be signed out (GTR "Revocation Response", 422)
 ├── TooManyRequests             whoever asks has asked too often: try again later
+│   └── TooManyAtOnce           the same, for a caller that gives up what is refused with 4xx
 └── Unavailable                 Redis or the keys cannot be reached: try again
     ├── KeysUnavailable         it is the identity provider's keys
     └── Held                    the connection has asked to sign out more people than it may, and an operator has to look
@@ -77,6 +78,10 @@ class TooManyRequests(LogoutdError):
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TooManyAtOnce(TooManyRequests):
+    """Whoever asks has asked too often, and would never ask again after a 4xx: it is answered 503."""
 
 
 class Unavailable(LogoutdError):

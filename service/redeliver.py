@@ -155,7 +155,6 @@ class Redeliverer:
                 continue
             planned = plan_redelivery(
                 each.delivery,
-                revocation_id=revocation.revocation_id,
                 application=applications.get(each.delivery.client_id),
                 held=held[revocation.revocation_id, each.delivery.user_id],
                 now_ms=now_ms,

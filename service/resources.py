@@ -47,7 +47,7 @@ from service.store.sessions import DAY_MS, Sessions
 from service.store.statistics import Statistics
 from service.store.turns import Turns
 from service.store.upstream import UpstreamSessions
-from service.telemetry import Numbers, get_logger
+from service.telemetry import BoundedLines, Numbers, get_logger
 from service.verify.capture import Captures
 from service.verify.issuer_keys import IssuerKeys
 
@@ -112,7 +112,7 @@ class Resources:
 async def open_resources(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Resources]:
     """Open everything; close it again in reverse. Raises SettingsError or SigningKeysError before anything is open.
 
-    Redis is not called: whether it can be reached is for each request, job and check to find out.
+    Redis is asked for its clock alone, and may be away: whether it can be reached is for each request, job and check to find out.
     """
     settings.require("public_url", "signing_keys_file")
     if settings.signing_keys_file is None:
@@ -147,6 +147,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         fleet_clock = injected
         if fleet_clock is None:
             fleet_clock = FleetClock(record, clock)
+            await fleet_clock.start()
             following = asyncio.create_task(fleet_clock.follow())
             stack.push_async_callback(end_tasks, [following])
         receipt_ms = settings.receipt_days * DAY_MS
@@ -161,7 +162,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         pseudonyms = Pseudonyms(record, given=settings.audit_key.get_secret_value(), file=secret_file("AUDIT_KEY"))
         following = asyncio.create_task(pseudonyms.follow())
         stack.push_async_callback(end_tasks, [following])
-        trail = Trail(record, pseudonyms, numbers)
+        trail = Trail(record, pseudonyms, numbers, lines=BoundedLines(clock))
         blast_radius = BlastRadius(
             record, people=settings.blast_radius_people, window_ms=settings.blast_radius_window_seconds * 1000
         )

@@ -87,7 +87,7 @@ class Settings(DeliverySettings):
         ge=8,
         le=65_536,
         description="Most connections one service process keeps open; a new one then takes the place of the one that has "
-        "waited longest without a request. Default: 1024.",
+        "waited longest for a request or the rest of one. Default: 1024.",
     )
     max_concurrent_requests: int = Field(
         default=256,
@@ -101,7 +101,7 @@ class Settings(DeliverySettings):
         ge=1,
         le=100_000,
         description="Most requests in a second that one connection may make at the doors of one service process, over time: "
-        "ten times as many may come at once. Further ones are answered 429. Default: 500.",
+        "ten times as many may come at once. Further ones are answered 429, or 503 to event hooks. Default: 500.",
     )
     failed_authentications_per_minute: int = Field(
         default=600,

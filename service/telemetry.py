@@ -7,8 +7,14 @@ from typing import Any, Final, Literal
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from service.domain.clock import Clock
+from service.domain.token_buckets import TokenBuckets
+
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of the latency histograms, in seconds: from one Redis round trip to a minute."""
+
+LINES_A_MINUTE: Final = 60
+"""How many lines of one kind about one address are written down in a minute, over time: as many may come at once."""
 
 REDACTED: Final = "[redacted]"
 
@@ -128,6 +134,27 @@ def configure_logging(*, log_format: Literal["json", "console"], log_level: str)
     # These log request lines, arguments or connection details of their own; our events say what is worth saying.
     for name in ("arq", "httpx", "httpcore", "aiohttp", "asyncio", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class BoundedLines:
+    """How many lines of one kind the log takes, by whom they are about: a flood must not fill a disk. What they are about is
+    counted in /metrics, each time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._lines = TokenBuckets(clock, per_second=LINES_A_MINUTE / 60, burst=LINES_A_MINUTE)
+        self._omitted = 0
+
+    def admit(self, source: str = "") -> bool:
+        """Whether another line is to be written."""
+        if self._lines.take(source) > 0:
+            self._omitted += 1
+            return False
+        return True
+
+    def omitted(self) -> dict[str, int]:
+        """What the next line says of those before it that were left out: how many, if any were."""
+        omitted, self._omitted = self._omitted, 0
+        return {"omitted": omitted} if omitted else {}
 
 
 def redact(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:

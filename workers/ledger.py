@@ -46,6 +46,8 @@ class Entry:
     after: Delivery
     lease_until_ms: int
     held: Held | None = None
+    added: tuple[Delivery, ...] = ()
+    """The rows that take its place, where it was closed for that."""
 
     @property
     def attempted(self) -> bool:
@@ -56,6 +58,11 @@ class Entry:
     def closed(self) -> bool:
         """Whether nothing more will be tried."""
         return self.after.state not in OPEN
+
+    @property
+    def ended(self) -> list[Delivery]:
+        """What nothing more will be tried of, rows in its place included."""
+        return [each for each in (self.after, *self.added) if each.state not in OPEN]
 
 
 class Ledger:
@@ -113,9 +120,15 @@ class Ledger:
     async def _write(self, entries: Sequence[Entry]) -> list[State | Literal["lost"]]:
         now_ms = self._clock.now_ms()
         # First: an outcome told twice, when a crash comes between, is better than one never told.
-        await tell_outcomes(self._trail, [(each.revocation, each.after) for each in entries if each.closed])
+        await tell_outcomes(self._trail, [(each.revocation, row) for each in entries for row in each.ended])
+        # Before the record, and not before these leases have ended: whoever looked at them sooner would not find them yet.
+        await self._schedule.look_at(
+            (row.delivery_id for each in entries for row in each.added),
+            at_ms=max(each.lease_until_ms for each in entries),
+        )
         states = await self._deliveries.settle(
-            [Settlement(delivery=each.after, lease_until_ms=each.lease_until_ms) for each in entries], now_ms=now_ms
+            [Settlement(delivery=each.after, lease_until_ms=each.lease_until_ms, added=each.added) for each in entries],
+            now_ms=now_ms,
         )
         kept = [each for each, state in zip(entries, states, strict=True) if state != "lost"]
         finished = {
@@ -125,16 +138,17 @@ class Ledger:
         }
         await self._schedule.settle(
             finished=list(finished),
-            done=[each.after.delivery_id for each in kept if each.closed],
+            done=[row.delivery_id for each in kept for row in each.ended],
             due={
                 each.after.delivery_id: each.after.next_attempt_at_ms
                 for each in kept
                 if not each.closed and each.after.next_attempt_at_ms is not None
-            },
+            }
+            | {row.delivery_id: now_ms for each in kept for row in each.added if row.state in OPEN},
             held=[self._backlogs.holding(each) for each in _holds(kept)],
         )
         await self._statistics.count(
-            deliveries=[each.after.state for each in kept if each.closed],
+            deliveries=[row.state for each in kept for row in each.ended],
             attempts=[_result(each.after.attempts[-1]) for each in kept if each.attempted],
             # What was redelivered has been counted before, and how long that took is the operator's.
             told_s=[

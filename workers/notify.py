@@ -22,6 +22,7 @@ from service.keys.ring import KeyRing
 from service.outbound import ATTEMPT_DEADLINE_S, Outbound
 from service.store.client_health import Addressee, ClientHealths
 from service.store.deliveries import Deliveries
+from service.store.redeliveries import Redeliveries
 from service.store.schedule import Schedule
 from service.store.turns import TURN_PATIENCE_MS
 from service.telemetry import get_logger
@@ -31,6 +32,8 @@ from workers.ledger import Entry, Held, Ledger
 from workers.logout_token import mint_logout_token
 from workers.outbound import Outcome, post_logout_token
 from workers.slots import PATIENCE_S, NoSlotError, Slots
+from workers.sparing import SparedError, Sparing, read_ms
+from workers.telling import tell_attempt
 from workers.turns import NoTurnError, TurnTaker, slots_for
 
 log = get_logger(__name__)
@@ -63,6 +66,7 @@ class Notifier:
     outbound: Outbound
     client_healths: ClientHealths
     deliveries: Deliveries
+    redeliveries: Redeliveries
     schedule: Schedule
     ledger: Ledger
     slots: Slots
@@ -97,13 +101,27 @@ class Notifier:
         addressees: Mapping[str, Addressee],
         *,
         lease_until_ms: int,
+        planned_ms: int | None = None,
     ) -> None:
-        """Try deliveries that are in our hands, all at once. Returns before slow attempts have ended."""
+        """Try deliveries that are in our hands, all at once. Returns before slow attempts have ended. `planned_ms`: when what
+        they were planned by was read, if that was just now."""
         running = self._of_lane[revocation.lane]
         while len(running) >= MAX_RUNNING:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         tasks = [
-            asyncio.create_task(self._see_to(each, addressees.get(each.client_id), revocation, lease_until_ms))
+            asyncio.create_task(
+                self._see_to(
+                    addressees.get(each.client_id),
+                    Sparing(
+                        clock=self.clock,
+                        redeliveries=self.redeliveries,
+                        revocation=revocation,
+                        delivery=each,
+                        read_ms=read_ms(each, revocation, planned_ms),
+                    ),
+                    lease_until_ms,
+                )
+            )
             for each in claimed
         ]
         for under_way in (self._running, running):
@@ -126,13 +144,24 @@ class Notifier:
         """Let go of the threads. Nothing may be attempted after this."""
         self._signers.shutdown(wait=False)
 
-    async def _see_to(
-        self, delivery: Delivery, addressee: Addressee | None, revocation: Revocation, lease_until_ms: int
-    ) -> None:
+    async def _see_to(self, addressee: Addressee | None, sparing: Sparing, lease_until_ms: int) -> None:
+        delivery, revocation = sparing.delivery, sparing.revocation
+        added: tuple[Delivery, ...] = ()
         try:
-            tried, held = await self._try(delivery, addressee, revocation, lease_until_ms)
-            entry = Entry(revocation=revocation, before=delivery, after=tried, lease_until_ms=lease_until_ms, held=held)
-            self._tell(entry, recorded=await self.ledger.write(entry))
+            try:
+                tried, held = await self._try(addressee, sparing, lease_until_ms)
+            except SparedError as spared:
+                tried, held, added = spared.after, None, spared.added
+            entry = Entry(
+                revocation=revocation,
+                before=delivery,
+                after=tried,
+                lease_until_ms=lease_until_ms,
+                held=held,
+                added=added,
+            )
+            recorded = await self.ledger.write(entry)
+            tell_attempt(entry, recorded=recorded, now_ms=self.clock.now_ms())
         except Unavailable as error:
             # Nothing could be written: the lease runs out and the due index brings it up again.
             log.warning("delivery.not_recorded", delivery_id=delivery.delivery_id, error=str(error))
@@ -140,9 +169,11 @@ class Notifier:
             log.exception("delivery.fault", delivery_id=delivery.delivery_id)
 
     async def _try(
-        self, delivery: Delivery, addressee: Addressee | None, revocation: Revocation, lease_until_ms: int
+        self, addressee: Addressee | None, sparing: Sparing, lease_until_ms: int
     ) -> tuple[Delivery, Held | None]:
-        """The delivery after one attempt, or after finding that there is nobody to attempt; and how it is held, if it is."""
+        """The delivery after one attempt, or after finding that there is nobody to attempt; and how it is held, if it is. Raises
+        SparedError."""
+        delivery, revocation = sparing.delivery, sparing.revocation
         if addressee is None:
             return replace(delivery, state="skipped", reason="client_deleted", next_attempt_at_ms=None), None
         uri = addressee.application.backchannel_logout_uri
@@ -151,6 +182,9 @@ class Notifier:
         # Of this attempt, by a name that tells it from the same delivery's others.
         attempt = f"{delivery.delivery_id}:{delivery.total_attempt_count}"
         held = self.admission.behind_others(delivery, addressee)
+        if held is None:
+            # Before anything is taken for it: a probe that is not sent finds nothing out.
+            await sparing.look()
         held = held or await self.admission.blocked(addressee, attempt, lease_until_ms)
         if held is not None:
             return self.admission.hold(delivery, addressee, revocation, held)
@@ -159,6 +193,7 @@ class Notifier:
                 self.slots.of(delivery.client_id, lane=revocation.lane, limit=slots_for(addressee.application)),
                 self.turns.of(addressee.application, attempt, lease_until_ms=lease_until_ms),
             ):
+                await sparing.look()
                 at_ms, began = self.clock.now_ms(), time.monotonic()
                 outcome = await self._attempt(delivery, addressee.application, uri)
                 # How long it kept us, which may be longer than until its status was there: some replies have no end.
@@ -217,33 +252,6 @@ class Notifier:
         if due_ms is None:
             return replace(tried, state="dead", reason="gave_up", held_since_ms=None)
         return replace(tried, state="retrying", reason=None, next_attempt_at_ms=due_ms)
-
-    def _tell(self, entry: Entry, *, recorded: bool) -> None:
-        """One rich line per attempt: everything a person would ask for."""
-        after, accepted_at_ms = entry.after, entry.revocation.accepted_at_ms
-        named = {
-            "revocation_id": entry.revocation.revocation_id,
-            "delivery_id": after.delivery_id,
-            "client_id": after.client_id,
-        }
-        if not entry.attempted:
-            event = "delivery.skipped" if entry.closed else "delivery.held"
-            log.info(event, **named, reason=after.reason)
-            return
-        latest, due_ms = after.attempts[-1], after.next_attempt_at_ms
-        log.info(
-            "delivery.attempted",
-            **named,
-            attempt=after.attempt_count,
-            state=after.state,
-            reason=after.reason,
-            status=latest.status,
-            error=latest.error,
-            duration_ms=latest.duration_ms,
-            since_accepted_ms=latest.at_ms + latest.duration_ms - accepted_at_ms,
-            next_attempt_in_ms=None if due_ms is None else due_ms - self.clock.now_ms(),
-            recorded=recorded,
-        )
 
     async def _tidy_schedule(self, revocation: Revocation, unclaimed: Sequence[str]) -> None:
         """Named deliveries that are not to be tried now: drop finished ones from the due index, put the others right."""

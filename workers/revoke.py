@@ -45,11 +45,12 @@ LOOK_AGAIN_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Leased:
-    """Deliveries in our hands until a moment, and whom they are for."""
+    """Deliveries in our hands until a moment, whom they are for, and when what they were planned by was read."""
 
     deliveries: Sequence[Delivery]
     addressees: Mapping[str, Addressee]
     until_ms: int
+    read_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,7 @@ class Revoker:
             return
         if revocation.revoked_at_ms is None:
             await self._complete(revocation)
+        read_ms = self.clock.now_ms()
         snapshots = await self._snapshot(revocation)
         if finished:
             # A crash may have come after the last application was told and before its cut-off was let go of.
@@ -90,7 +92,7 @@ class Revoker:
             await self.revocations.close(revocation_id)
             return
         # Only once the plan is written may anything go: what it counts could not be counted again.
-        leased = await self._plan(revocation, snapshots)
+        leased = await self._plan(revocation, snapshots, read_ms=read_ms)
         still_open, _ = await asyncio.gather(self._tell(revocation, leased), self._forget(revocation, snapshots))
         if still_open:
             # The deliveries have entries of their own; this one's work is done.
@@ -116,7 +118,7 @@ class Revoker:
         counts = {each: await self.people.families.tokens_ended(each, family_id, rid) for each in revocation.user_ids}
         return {each: Snapshot(sessions=(), targets=(), tokens_ended=count) for each, count in counts.items()}
 
-    async def _plan(self, revocation: Revocation, snapshots: Mapping[str, Snapshot]) -> _Leased | None:
+    async def _plan(self, revocation: Revocation, snapshots: Mapping[str, Snapshot], *, read_ms: int) -> _Leased | None:
         """Step 3. What this plan put into our hands; None when there was a plan before."""
         if revocation.state != "accepted":
             return None
@@ -132,13 +134,17 @@ class Revoker:
         if not await self._write_plan(revocation, snapshots, planned, lease_until_ms=lease_until_ms):
             return None
         still_open = [each for each in planned if each.state in OPEN]
-        return _Leased(deliveries=still_open, addressees=addressees, until_ms=lease_until_ms)
+        return _Leased(deliveries=still_open, addressees=addressees, until_ms=lease_until_ms, read_ms=read_ms)
 
     async def _tell(self, revocation: Revocation, leased: _Leased | None) -> bool:
         """Step 5. Whether anything is (or was, a moment ago) still to be told."""
         if leased is not None:
             await self.notifier.attempt(
-                revocation, leased.deliveries, leased.addressees, lease_until_ms=leased.until_ms
+                revocation,
+                leased.deliveries,
+                leased.addressees,
+                lease_until_ms=leased.until_ms,
+                planned_ms=leased.read_ms,
             )
             return bool(leased.deliveries)
         # Planned before, by a worker that may be at it or may be gone: its deliveries go on by their own entries.

@@ -97,6 +97,7 @@ class WorkerProcess:
             outbound=resources.outbound,
             client_healths=resources.client_healths,
             deliveries=resources.deliveries,
+            redeliveries=resources.redeliveries,
             schedule=resources.schedule,
             ledger=Ledger(
                 clock=resources.fleet_clock,
@@ -133,7 +134,7 @@ class WorkerProcess:
             notifier=self.notifier,
         )
         self.verifier = Verifier(
-            clock=resources.clock,
+            clock=resources.fleet_clock,
             connections=resources.connections,
             kept_tokens=resources.kept_tokens,
             issuer_keys=resources.issuer_keys,

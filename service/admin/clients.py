@@ -77,7 +77,7 @@ async def create_client(request: Request) -> Response:
     resources = resources_of(request)
     body = await read_body(request, ClientBody)
     _check(resources, body.backchannel_logout_uri, body.id_token_signed_response_alg)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     secret = new_client_secret()
     application = Application(
         client_id=body.client_id or new_client_id(),
@@ -86,7 +86,7 @@ async def create_client(request: Request) -> Response:
         backchannel_logout_uri=body.backchannel_logout_uri,
         backchannel_logout_session_required=body.backchannel_logout_session_required,
         id_token_signed_response_alg=body.id_token_signed_response_alg,
-        **await tls_members(body, now_ms=now_ms),
+        **await tls_members(body, now_ms=resources.clock.now_ms()),
         delivery_max_concurrent=body.delivery_max_concurrent,
         delivery_rate_per_second=body.delivery_rate_per_second,
         created_at_ms=now_ms,
@@ -125,9 +125,9 @@ async def update_client(request: Request) -> Response:
     required = ("backchannel_logout_session_required", "id_token_signed_response_alg")
     if any(name in body.model_fields_set and getattr(body, name) is None for name in required):
         raise InvalidRequest(f"these may not be null: {', '.join(required)}")
-    now_ms = resources.clock.now_ms()
-    members = body.model_dump(exclude_unset=True) | await tls_members(body, kept=application, now_ms=now_ms)
-    changed = replace(application, updated_at_ms=now_ms, **members)
+    tls = await tls_members(body, kept=application, now_ms=resources.clock.now_ms())
+    members = body.model_dump(exclude_unset=True) | tls
+    changed = replace(application, updated_at_ms=resources.fleet_clock.now_ms(), **members)
     require_https(changed)
     _check(resources, changed.backchannel_logout_uri, changed.id_token_signed_response_alg)
     await resources.applications.replace(changed)
@@ -143,7 +143,7 @@ async def replace_client_secret(request: Request) -> Response:
     resources = resources_of(request)
     application = await find_client(request)
     secret = new_client_secret()
-    changed = replace(application, updated_at_ms=resources.clock.now_ms(), client_secret_hash=hash_secret(secret))
+    changed = replace(application, updated_at_ms=resources.fleet_clock.now_ms(), client_secret_hash=hash_secret(secret))
     await resources.applications.replace(changed)
     told = await describe_client(resources, changed)
     return JSONResponse({**told, "client_secret": secret}, headers=NO_STORE)

@@ -52,7 +52,7 @@ async def create_connection(request: Request) -> Response:
     if await resources.connections.by_name(body.name):
         raise Conflict("a connection of this name exists already")
     await _require_known(resources, body.enabled_clients)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     connection = Connection(
         id=new_connection_id(),
         name=body.name,
@@ -63,7 +63,7 @@ async def create_connection(request: Request) -> Response:
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
-    refuse_expired_certificates(connection.options, now_ms=now_ms)
+    refuse_expired_certificates(connection.options, now_ms=resources.clock.now_ms())
     await require_usable_keys(connection, resources.issuer_keys)
     await resources.connections.add(connection)
     return JSONResponse(describe_connection(connection, resources.settings), status_code=201, headers=NO_STORE)
@@ -98,7 +98,7 @@ async def update_connection(request: Request) -> Response:
     body = await read_body(request, ConnectionPatch)
     if any(getattr(body, name) is None for name in body.model_fields_set - {"display_name"}):
         raise InvalidRequest("only `display_name`, and members of `options`, may be null")
-    changed = replace(connection, updated_at_ms=resources.clock.now_ms())
+    changed = replace(connection, updated_at_ms=resources.fleet_clock.now_ms())
     if "display_name" in body.model_fields_set:
         changed = replace(changed, display_name=body.display_name)
     if body.enabled is not None:
@@ -160,7 +160,7 @@ async def update_enabled_clients(request: Request) -> Response:
             enabled.pop(each.client_id, None)
     if len(enabled) > max(MAX_ENABLED_CLIENTS, len(connection.enabled_clients)):
         raise InvalidRequest(f"a connection may have at most {MAX_ENABLED_CLIENTS} enabled clients")
-    changed = replace(connection, enabled_clients=tuple(enabled), updated_at_ms=resources.clock.now_ms())
+    changed = replace(connection, enabled_clients=tuple(enabled), updated_at_ms=resources.fleet_clock.now_ms())
     await resources.connections.replace(changed)
     return JSONResponse(_clients(changed, after=None, limit=MAX_ENABLED_CLIENTS), headers=NO_STORE)
 

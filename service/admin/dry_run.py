@@ -44,7 +44,7 @@ async def foretell(resources: Resources, connection: Connection, user_ids: Seque
     Each application that would be told has a row, and so has each that is enabled for the connection and would not be, with
     the reason. One that is told although it is not enabled any more was when somebody signed in.
     """
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     outlooks = await resources.dry_runs.look_ahead(user_ids, now_ms=now_ms)
     wanted = {target.client_id for each in outlooks.values() for target in each.targets}
     applications = await resources.applications.get_many(wanted | set(connection.enabled_clients))

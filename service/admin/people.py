@@ -34,7 +34,7 @@ async def list_user_sessions(request: Request) -> Response:
     limit, after = read_page(request, known=frozenset({"active"}))
     wanted = read_flag(request, "active")
     person = await _find(request)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     listed, following = await resources.sessions.of_person(person.user_id, after=after, limit=limit)
     found = [each for each in listed if wanted in {None, each.active(now_ms)}]
     live = await count_live_tokens(resources, person.user_id, [each.session_id for each in found], now_ms=now_ms)

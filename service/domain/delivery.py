@@ -33,8 +33,8 @@ class Delivery:
     """The session, by the name this application knows; None: every session of `sub`."""
     state: State = "pending"
     reason: str | None = None
-    """Why it is skipped or dead: `no_logout_uri`, `client_deleted`, `gave_up`, or the refusal's code. While it is open: why it
-    waits (`service.domain.client_health.HoldReason`)."""
+    """Why it is skipped or dead: `no_logout_uri`, `client_deleted`, `gave_up`, `told_by_sid`, `newer_session`, or the refusal's
+    code. While it is open: why it waits (`service.domain.client_health.HoldReason`)."""
     attempts: tuple[Attempt, ...] = ()
     """The latest attempts, at most MAX_ATTEMPTS_SHOWN."""
     attempt_count: int = 0
@@ -42,7 +42,7 @@ class Delivery:
     earlier_attempt_count: int = 0
     """Attempts made before that."""
     first_attempt_at_ms: int | None = None
-    """The first of `attempt_count`: where the retry schedule's window begins."""
+    """The first of `attempt_count`, or of the delivery whose place this one takes: where the retry schedule's window begins."""
     next_attempt_at_ms: int | None = None
     put_off_count: int = 0
     """Times in a row it was put off because its application was busy with others; not attempts."""

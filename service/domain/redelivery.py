@@ -1,12 +1,13 @@
-"""Trying a delivery anew that had been given up: what may be sent again, and what a late logout token must not end."""
+"""What a late logout token must not end: of a delivery that is tried long after its revocation, and of one that had been given
+up and is tried anew."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from service.domain.application import Application
-from service.domain.delivery import MAX_REDELIVERIES_SHOWN, OPEN, Delivery
-from service.domain.identifiers import delivery_id_for
+from service.domain.delivery import MAX_REDELIVERIES_SHOWN, OPEN, Delivery, State
+from service.domain.identifiers import delivery_id_for, revocation_id_of
 
 Refusal = Literal[
     "still_open", "delivered", "skipped", "told_by_sid", "client_deleted", "no_logout_uri", "newer_session", "changed"
@@ -42,7 +43,6 @@ class Held:
 def plan_redelivery(
     delivery: Delivery,
     *,
-    revocation_id: str,
     application: Application | None,
     held: Iterable[Held],
     now_ms: int,
@@ -78,7 +78,42 @@ def plan_redelivery(
     sids = sorted({each.sid for each in own if each.covered} - others)
     if not sids:
         return "newer_session" if others else (_anew(delivery, now_ms),)
-    return (_replaced(delivery, now_ms), *(_by_sid(delivery, sid, revocation_id, now_ms) for sid in sids))
+    replaced = _replaced(delivery, now_ms)
+    return (
+        replaced,
+        *(replace(_by_sid(delivery, sid), redelivered_at_ms=replaced.redelivered_at_ms[-1:]) for sid in sids),
+    )
+
+
+def spare_newer(delivery: Delivery, held: Iterable[Held]) -> tuple[Delivery, ...]:
+    """An open delivery as it may be sent now: itself, or itself closed, and the rows that take its place.
+
+    Nobody has to ask for a late attempt: a worker that was down, an application that failed or was paused, a long queue. A
+    `sub`-only token would end what has begun at the application since (law 5), so each session that was meant is told of by its
+    `sid`, in what is left of the same window. What no token can tell without ending a newer session is dead, where somebody
+    sees it; an application that holds nothing any more of what was meant has been told of it, or has let it expire.
+    """
+    own = [each for each in held if (each.client_id, each.sub) == (delivery.client_id, delivery.sub)]
+    if delivery.sid is not None:
+        reused = any(each.newer and each.sid == delivery.sid for each in own)
+        return (_closed(delivery, "dead", "newer_session"),) if reused else (delivery,)
+    others = {each.sid for each in own if not each.covered}
+    if not others:
+        return (delivery,)
+    covered = {each.sid for each in own if each.covered}
+    if not covered:
+        return (_closed(delivery, "skipped", "newer_session"),)
+    if covered <= others:
+        return (_closed(delivery, "dead", "newer_session"),)
+    rows = [_by_sid(delivery, sid, first_attempt_at_ms=delivery.since_ms) for sid in sorted(covered)]
+    return (
+        _closed(delivery, "skipped", "told_by_sid"),
+        *(_closed(each, "dead", "newer_session") if each.sid in others else each for each in rows),
+    )
+
+
+def _closed(delivery: Delivery, state: State, reason: Refusal) -> Delivery:
+    return replace(delivery, state=state, reason=reason, next_attempt_at_ms=None, held_since_ms=None)
 
 
 def _anew(delivery: Delivery, now_ms: int) -> Delivery:
@@ -97,14 +132,16 @@ def _replaced(delivery: Delivery, now_ms: int) -> Delivery:
     return replace(_marked(delivery, now_ms), state="skipped", reason="told_by_sid")
 
 
-def _by_sid(delivery: Delivery, sid: str, revocation_id: str, now_ms: int) -> Delivery:
+def _by_sid(delivery: Delivery, sid: str, *, first_attempt_at_ms: int | None = None) -> Delivery:
+    rid = revocation_id_of(delivery.delivery_id)
     return Delivery(
-        delivery_id=delivery_id_for(revocation_id, delivery.user_id, delivery.client_id, delivery.sub, sid),
+        delivery_id=delivery_id_for(rid, delivery.user_id, delivery.client_id, delivery.sub, sid),
         user_id=delivery.user_id,
         client_id=delivery.client_id,
         sub=delivery.sub,
         sid=sid,
-        redelivered_at_ms=(now_ms,),
+        first_attempt_at_ms=first_attempt_at_ms,
+        redelivered_at_ms=delivery.redelivered_at_ms,
     )
 
 

@@ -1,8 +1,8 @@
 """The door for OpenID Connect Back-Channel Logout 1.0: an identity provider's logout token, as a form.
 
 Success is exactly 200 and refusal exactly 400, whatever the reason (sections 2.7 and 2.8, and the certification suite);
-503 where there is no telling: the keys or Redis cannot be reached; 429 where it was not looked at, so many came. Nothing is
-ever done for a token that is unverified.
+503 where there is no telling: the keys or Redis cannot be reached; 429 where so many came that nothing was done for it.
+Nothing is ever done for a token that is unverified.
 """
 
 import functools
@@ -52,7 +52,7 @@ async def receive_backchannel_logout(request: Request) -> Response:
             logout = await verify_logout_token(text, connection=connection, keys=resources.issuer_keys, now_ms=now_ms)
     except errors.KeysUnavailable:
         if connection is not None and connection.enabled:
-            await _keep(resources, connection, text, now_ms)
+            await _keep(resources, connection, text)
         raise
     if connection is None:
         raise AssertionError("unreachable: a token is verified for an existing connection only")
@@ -69,8 +69,10 @@ def _expected(connection: Connection) -> Expected:
     return Expected(issuers=(connection.options.issuer,), audience=connection.options.client_id)
 
 
-async def _keep(resources: Resources, connection: Connection, text: str, now_ms: int) -> None:
-    """Keep what may be a logout, to be verified when the keys can be had: not every sender sends again."""
+async def _keep(resources: Resources, connection: Connection, text: str) -> None:
+    """Keep what may be a logout, to be verified when the keys can be had: not every sender sends again. By the fleet's clock: a
+    worker goes on with it, and what it ends had begun by then."""
+    now_ms = resources.fleet_clock.now_ms()
     if not may_be_logout_token(text, connection=connection, now_ms=now_ms):
         return
     kept_id = await resources.kept_tokens.keep(connection.id, text, now_ms=now_ms, look_at_ms=now_ms + FIRST_LOOK_MS)

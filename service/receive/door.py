@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from service.domain.audit import Fact, cause
 from service.domain.connection import NAME, Connection
-from service.errors import Held, KeysUnavailable, LogoutdError, TooManyRequests, Unavailable
+from service.errors import Held, KeysUnavailable, LogoutdError, TooManyAtOnce, TooManyRequests, Unavailable
 from service.telemetry import get_logger
 from service.web.operation import Endpoint
 from service.web.problems import reason_of
@@ -25,8 +25,10 @@ CONNECTION_NAME: Final = {"connection_name": {"type": "string", "pattern": f"^{N
 """What stands in the path of every door."""
 
 
-def door(name: str, endpoint: Endpoint) -> Endpoint:
-    """`endpoint`, counted and timed as the door `name`."""
+def door(name: str, endpoint: Endpoint, *, comes_after_4xx: bool = True) -> Endpoint:
+    """`endpoint`, counted and timed as the door `name`. `comes_after_4xx`: whether who calls it tries again after any 4xx; what
+    comes too often is answered 503 where not, for 429 would lose it.
+    """
 
     @functools.wraps(endpoint)
     async def counted(request: Request) -> Response:
@@ -42,6 +44,8 @@ def door(name: str, endpoint: Endpoint) -> Endpoint:
             numbers.door_requests.labels(name, outcome).inc()
             _log(request, outcome, str(error))
             await _tell(request, error, outcome)
+            if isinstance(error, TooManyRequests) and not comes_after_4xx:
+                raise TooManyAtOnce(str(error), retry_after=error.retry_after) from None
             raise
         except HTTPException as error:
             outcome = f"http_{error.status_code}"

@@ -44,7 +44,7 @@ async def introspect(request: Request) -> Response:
         raise InvalidRequest("`token` is missing")
     if len(token) > MAX_TOKEN_LENGTH:
         return JSONResponse(INACTIVE, headers=NO_STORE)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     found = None
     if form.get("token_type_hint") == "session":
         found = await _session(resources, caller, token, now_ms)

@@ -35,7 +35,7 @@ async def leave_session(request: Request) -> Response:
             people=() if name is None else (name,),
             people_total=1,
         )
-        if session.active(resources.clock.now_ms()):
+        if session.active(resources.fleet_clock.now_ms()):
             await resources.trail.append([left])
         else:
             # It stays in one that has ended, and may leave that as often as it likes.

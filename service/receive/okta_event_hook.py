@@ -2,7 +2,8 @@
 
 developer.okta.com, "Event hooks": `GET` once, to prove that the endpoint is ours; then `POST`, several events at a time, at
 least once, in any order, with three seconds for the answer. What is refused with 4xx never comes again, and after 5xx it
-comes at most once more: an event we cannot use is therefore told and passed over, and does not take those beside it along.
+comes at most once more: an event we cannot use is therefore told and passed over, and does not take those beside it along, and a
+batch that comes too soon is answered 503 and not 429.
 """
 
 import asyncio
@@ -224,7 +225,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=PATH,
-        endpoint=door("okta_event_hook", receive_okta_events),
+        endpoint=door("okta_event_hook", receive_okta_events, comes_after_4xx=False),
         summary="Okta event hook: sign out the people of a batch of events",
         tag="Doors",
         access="hook secret",
@@ -240,6 +241,8 @@ OPERATIONS = (
         responses={
             200: "In force for every event that ends sessions: their number, and that of all others.",
             403: "The connection is disabled.",
+            503: "Redis cannot be reached, too many requests are under way, too many such requests came (429 at the other doors: "
+            "after a 4xx Okta never sends a batch again), or the connection is held; `Retry-After` says when to try again.",
         },
         schemas=CONNECTION_NAME,
         answers={200: OktaBatch},

@@ -90,7 +90,7 @@ async def create_refresh_token(request: Request) -> Response:
     caller = await require_caller(request)
     body = await read_body(request, RefreshTokenBody)
     caller.require_self(body.client_id)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     session = await resources.sessions.get(body.session_id)
     if session is None:
         raise NotFound("there is no such session")
@@ -138,7 +138,7 @@ async def rotate_refresh_token(request: Request) -> Response:
         secret,
         refresh_token_id=new_refresh_token_id(),
         grace_ms=resources.settings.refresh_token_grace_seconds * 1000,
-        now_ms=resources.clock.now_ms(),
+        now_ms=resources.fleet_clock.now_ms(),
     )
     if isinstance(rotated, Reused):
         log.warning(

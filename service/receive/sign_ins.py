@@ -86,8 +86,9 @@ async def create_session(request: Request) -> Response:
     resources = resources_of(request)
     caller = await require_caller(request)
     body = await read_body(request, SignInBody)
-    now_ms = resources.clock.now_ms()
-    if body.auth_time is not None and body.auth_time * 1000 > now_ms + FUTURE_AUTH_TIME_S * 1000:
+    now_ms = resources.fleet_clock.now_ms()
+    latest_ms = resources.clock.now_ms() + FUTURE_AUTH_TIME_S * 1000
+    if body.auth_time is not None and body.auth_time * 1000 > latest_ms:
         raise InvalidRequest("`auth_time` is in the future")
     connection = await find_connection(resources, body.connection)
     if not connection.enabled:
@@ -143,7 +144,7 @@ async def join_session(request: Request) -> Response:
     resources = resources_of(request)
     caller = await require_caller(request)
     body = await read_body(request, ParticipantBody)
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     caller.require_self(body.client_id)
     session = await find_session(resources, request.path_params["session_id"])
     connection = await resources.connections.get(session.connection_id)
@@ -160,7 +161,7 @@ async def read_session(request: Request) -> Response:
     resources = resources_of(request)
     caller = await require_caller(request)
     session = _own_part(caller, await find_session(resources, request.path_params["session_id"]))
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     live = await count_live_tokens(resources, session.user_id, [session.session_id], now_ms=now_ms)
     return JSONResponse(describe_session(session, now_ms, live.get(session.session_id, {})), headers=NO_STORE)
 

@@ -51,7 +51,7 @@ async def _end(resources: Resources, caller: Caller, token: RefreshToken) -> Non
         resource=token.refresh_token_id,
     )
     await resources.trail.append([revoked])
-    now_ms = resources.clock.now_ms()
+    now_ms = resources.fleet_clock.now_ms()
     # No receipt: it is the application's own act, which has nobody else to tell and happens at every sign-out.
     await resources.people.families.end(
         token.user_id, token.session_id, token.family_id, BY_ITS_CLIENT, now_ms=now_ms, accepted_at_ms=now_ms

@@ -14,7 +14,7 @@ from service.errors import Unavailable
 from service.store import keyspace
 from service.store.pseudonyms import Pseudonyms, of_address, of_operator
 from service.store.record import Command, Record, Script
-from service.telemetry import Numbers, get_logger
+from service.telemetry import BoundedLines, Numbers, get_logger
 
 log = get_logger(__name__)
 
@@ -52,9 +52,11 @@ class Stored:
 class Trail:
     """Writes and reads it."""
 
-    def __init__(self, record: Record, pseudonyms: Pseudonyms, numbers: Numbers) -> None:
+    def __init__(self, record: Record, pseudonyms: Pseudonyms, numbers: Numbers, *, lines: BoundedLines) -> None:
+        """`lines`: what the log takes of entries that cannot be written. While Redis is away each request has one."""
         self._record = record
         self._numbers = numbers
+        self._lines = lines
         self.pseudonyms = pseudonyms
 
     async def append(self, facts: Sequence[Fact]) -> None:
@@ -106,7 +108,8 @@ class Trail:
 
     def _failed(self, facts: Sequence[Fact]) -> None:
         self._numbers.audit_failures.inc(len(facts))
-        log.error("audit.not_written", events=sorted({each.event for each in facts}))
+        if self._lines.admit():
+            log.error("audit.not_written", events=sorted({each.event for each in facts}), **self._lines.omitted())
 
 
 def about_people(fact: Fact, people: Mapping[str, str], *, total: int) -> Iterator[Fact]:

@@ -19,6 +19,8 @@ class Settlement:
 
     delivery: Delivery
     lease_until_ms: int
+    added: tuple[Delivery, ...] = ()
+    """The rows that take its place, where it was closed for that."""
 
 
 class Deliveries:
@@ -49,7 +51,7 @@ class Deliveries:
     async def settle(self, settlements: Sequence[Settlement], *, now_ms: int) -> list[State | Literal["lost"]]:
         """Write down what came of attempts and let go, all in one round trip; the state of each one's revocation after
         it, or `lost` where the lease had run out and another has it. Those that have died are dead letters then."""
-        outcomes = [_dated(each.delivery, now_ms) for each in settlements]
+        outcomes = [[_dated(row, now_ms) for row in (each.delivery, *each.added)] for each in settlements]
         answers: list[State | Literal["lost"]] = await self._record.pipeline(
             [
                 Script(
@@ -58,18 +60,21 @@ class Deliveries:
                     [
                         each.delivery.delivery_id,
                         each.lease_until_ms,
-                        to_json(after),
+                        to_json(after[0]),
                         "0" if each.delivery.state in OPEN else "1",
                         "1" if each.delivery.state == "dead" else "0",
                         now_ms,
                         now_ms + self._receipt_ms,
+                        *(part for row in after[1:] for part in (row.delivery_id, to_json(row))),
                     ],
                 )
                 for each, after in zip(settlements, outcomes, strict=True)
                 for rid in [revocation_id_of(each.delivery.delivery_id)]
             ]
         )
-        await self._dead_letters.add(after for after, answer in zip(outcomes, answers, strict=True) if answer != "lost")
+        await self._dead_letters.add(
+            row for after, answer in zip(outcomes, answers, strict=True) if answer != "lost" for row in after
+        )
         return answers
 
     async def relist(self, deliveries: Iterable[Delivery]) -> None:

@@ -46,12 +46,14 @@ async def inspect_redis(
         policy = info.get("maxmemory_policy") or await _configured(client, "maxmemory-policy")
         appends = info["aof_enabled"] if "aof_enabled" in info else await _configured(client, "appendonly")
         fsync = await _configured(client, "appendfsync")
+        tells_role = await _tells_role(client)
     except (RedisError, OSError) as error:
         return [Finding(level="fail", subject=subject, detail=why_unreachable(error))]
     worst: Level = "fail" if holds_record else "warn"
     return [
         _version(info, subject),
         *_writable(info, subject),
+        *([] if tells_role else [_role_untold(subject)]),
         _eviction(policy, subject, worst),
         *([_persistence(info, appends=appends, fsync=fsync, subject=subject)] if holds_record else []),
         *(_awaited(info, awaited, appends=appends, subject=subject) if awaited else []),
@@ -112,6 +114,11 @@ def _writable(info: dict[str, Any], subject: str) -> list[Finding]:
     return found
 
 
+def _role_untold(subject: str) -> Finding:
+    detail = "our user may not run ROLE: a primary demoted by a failover would be read from until something is written"
+    return Finding(level="warn", subject=f"{subject} role", detail=detail)
+
+
 def _eviction(policy: object, subject: str, worst: Level) -> Finding:
     subject = f"{subject} eviction"
     if policy is None:
@@ -158,6 +165,14 @@ def _awaited(info: dict[str, Any], awaited: Awaited, *, appends: object, subject
     replicas = f"{awaited.replicas} of {connected} replicas" if awaited.replicas else ""
     waits = " and ".join(each for each in (disk, replicas) if each)
     return [Finding(level="ok", subject=subject, detail=f"success waits for {waits}, {awaited.timeout_ms} ms at most")]
+
+
+async def _tells_role(client: "Redis") -> bool:
+    try:
+        await client.role()
+    except ResponseError:  # forbidden or unknown there
+        return False
+    return True
 
 
 async def _configured(client: "Redis", name: str) -> object:

@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import Unavailable
+from service.store.pool import PrimaryPool, losing_connections
 
 SOCKET_TIMEOUT_S: Final = 2.0
 """Longest wait for one reply, in seconds: a door must be able to answer 503 before its caller gives up."""
@@ -34,6 +34,9 @@ CALL_TIMEOUT_S: Final = 4.0
 """Longest time one call takes, in seconds, everything included: the wait for a connection, retries, a Redis that accepts
 and does not answer. A door must be able to say 503 before its caller gives up."""
 
+ASKS: Final = 2
+"""Times a question for the primary is put: whoever answered first may have been demoted, and its name lead to another by now."""
+
 Command = Sequence[str | int | float]
 
 
@@ -46,11 +49,12 @@ class Script:
     args: Sequence[str | int | float]
 
 
-def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> BlockingConnectionPool:
-    """A pool that waits instead of failing when it is empty, and reconnects instead of failing when Redis restarts."""
+def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> PrimaryPool:
+    """A pool that waits instead of failing when it is empty, and reconnects instead of failing when Redis restarts or is a
+    replica all at once."""
     # redis-py 5 checks a server's certificate and not that it is this server's, unless told to.
     encrypted = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
-    pool = BlockingConnectionPool.from_url(
+    pool: PrimaryPool = PrimaryPool.from_url(
         url,
         **encrypted,
         max_connections=size,
@@ -64,25 +68,8 @@ def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> BlockingConne
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
-    pool.connection_class = _losing_connections(pool.connection_class)
+    pool.connection_class = losing_connections(pool.connection_class, pool)
     return pool
-
-
-def _losing_connections(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """That kind of connection, which says so when it is lost just before something is sent.
-
-    uvloop says then that "the handler is closed", by a RuntimeError that redis-py takes for a fault and neither retries nor
-    names: a Redis that restarts would be answered with 500.
-    """
-
-    class LosingConnection(kind):  # type: ignore[misc, valid-type]  # one class for each kind there is
-        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - its
-            try:
-                await super().send_packed_command(command, check_health)
-            except RuntimeError as error:
-                raise RedisConnectionError("closed while something was sent") from error
-
-    return LosingConnection
 
 
 class Record:
@@ -90,6 +77,7 @@ class Record:
 
     def __init__(self, client: "Redis") -> None:
         self.client = client
+        self._pool = cast("PrimaryPool", client.connection_pool)  # redis-py's types do not know which
         self._sources = _load_scripts()
         # Redis names a script by its SHA-1 (EVALSHA); nothing rests on that hash being hard to forge.
         self._names = {
@@ -118,6 +106,36 @@ class Record:
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
+    async def ask(self, call: Command | Script) -> Any:
+        """Run one command or script that reads, and take the answer of the primary alone: for answers by which somebody is
+        let in, and for Redis' clock. Raises Unavailable where a replica answers.
+
+        A write fails on a replica, and so finds out by itself (`service.store.pool`). A primary that was demoted and lives on
+        would be read from for as long as its connections do, and knows of nothing that was revoked since.
+        """
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                for _ in range(ASKS):
+                    role, answer = await self._beside_role(call)
+                    if isinstance(answer, Exception):
+                        raise answer
+                    # Where our user may not ask, it is not known, and is as without asking; `service.store.health` tells of it.
+                    if isinstance(role, ResponseError) or role[0] == "master":
+                        return answer
+                    self._pool.forsake()
+        except (RedisError, OSError) as error:
+            raise _unavailable(error) from error
+        raise Unavailable("the record cannot be reached (a replica answers)")
+
+    async def _beside_role(self, call: Command | Script) -> list[Any]:
+        """What it is, and its answer, through one connection."""
+        if not isinstance(call, Script):
+            return await self._send([("ROLE",), call])
+        answers = await self._send([("ROLE",), self._by_hash(call)])
+        if isinstance(answers[1], NoScriptError):
+            return await self._send([("ROLE",), self._by_source(call)])
+        return answers
+
     async def pipeline(self, calls: Sequence[Command | Script]) -> list[Any]:
         """Run several commands and scripts in one round trip, in this order, each by itself: no transaction.
 
@@ -133,10 +151,7 @@ class Record:
             raise _unavailable(error) from error
 
     async def _pipeline(self, calls: Sequence[Command | Script]) -> list[Any]:
-        async with self.client.pipeline(transaction=False) as pipe:
-            for call in calls:
-                pipe.execute_command(*(self._by_hash(call) if isinstance(call, Script) else call))
-            answers = list(await pipe.execute(raise_on_error=False))
+        answers = await self._send([self._by_hash(each) if isinstance(each, Script) else each for each in calls])
         for place, answer in enumerate(answers):
             call = calls[place]
             if isinstance(answer, NoScriptError) and isinstance(call, Script):
@@ -144,6 +159,13 @@ class Record:
             elif isinstance(answer, Exception):
                 raise answer
         return answers
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """What each answers, errors too."""
+        async with self.client.pipeline(transaction=False) as pipe:
+            for each in commands:
+                pipe.execute_command(*each)
+            return list(await pipe.execute(raise_on_error=False))
 
     def _by_hash(self, call: Script) -> Command:
         return ("EVALSHA", self._names[call.name], len(call.keys), *call.keys, *call.args)

@@ -155,11 +155,8 @@ class RefreshTokens:
         if owner is None:
             return None
         user, session_id = owner.split(" ")
-        flat = await self._record.script(
-            "read_token",
-            [keyspace.person(user), keyspace.session(user, session_id), keyspace.token(user, hashed)],
-            [now_ms],
-        )
+        keys = [keyspace.person(user), keyspace.session(user, session_id), keyspace.token(user, hashed)]
+        flat = await self._record.ask(Script("read_token", keys, [now_ms]))
         return _token(user, _pairs(flat)) if flat else None
 
     async def find(self, secret: str) -> RefreshToken | None:

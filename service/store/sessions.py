@@ -139,7 +139,7 @@ class Sessions:
         user = await self._record.run("GET", keyspace.session_owner(session_id))
         if user is None:
             return None
-        return _session(session_id, user, await self._record.script(*self._reading(user, session_id)))
+        return _session(session_id, user, await self._record.ask(Script(*self._reading(user, session_id))))
 
     async def of_person(
         self, user_id: str, *, after: Mark | None, limit: int

@@ -147,8 +147,10 @@ class Delivery(Answer):
     attempts: list[Attempt] = Field(description=f"The latest, at most {deliveries.MAX_ATTEMPTS_SHOWN}.")
     sid: str = absent("The session it is told of, where it is not told of them all.")
     reason: str = absent(
-        "As a code: why it is skipped or dead, such as `no_logout_uri`; and, while it is not, why it waits: `paused`, "
-        "`suspended`, `circuit_open` (the application does not answer), `rate_limited` or `busy` (it is not its turn yet)."
+        "As a code: why it is skipped or dead, such as `no_logout_uri`, `told_by_sid` (deliveries of one session each took its "
+        "place) or `newer_session` (its logout token would end a session begun since); and, while it is not, why it waits: "
+        "`paused`, `suspended`, `circuit_open` (the application does not answer), `rate_limited` or `busy` (it is not its turn "
+        "yet)."
     )
     next_attempt_at: Moment = absent("When it will be tried again.")
     redelivered_at: list[Moment] = absent(

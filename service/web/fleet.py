@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.domain.clock import Clock
 from service.domain.revocation import Lane
 from service.errors import Unavailable
 from service.jobs import QUEUES, Queue
@@ -47,10 +48,11 @@ class FleetCollector(Collector):
         queue: Queue,
         client_healths: ClientHealths,
         backlogs: Backlogs,
-        now_ms: int,
+        clock: Clock,
     ) -> "FleetCollector":
         """Ask the record. A scrape during an outage still has this process's numbers, and `logoutd_record_up` 0."""
         try:
+            now_ms = clock.now_ms()
             return cls(
                 totals=await statistics.totals(),
                 backlog=await schedule.backlog(),
@@ -72,7 +74,7 @@ class FleetCollector(Collector):
                 waiting=0,
                 workers=0,
                 oldest_job_s={},
-                now_ms=now_ms,
+                now_ms=0,
             )
 
     def exposition(self) -> bytes:

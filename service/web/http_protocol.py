@@ -8,13 +8,13 @@ that drips, and a client that does not read. What it refuses by itself it answer
 | a request's head is on its way           | `head_s`    | 408, or closed where nothing of it had come  |
 | its body is on its way, read or not      | `body_s`    | 408, or closed where it was answered already |
 | an answer is not taken                   | `write_s`   | cut off                                      |
-| more than `max_connections` are open     |             | the one waiting longest for a head is closed; 503 where none waits |
-| what comes is no HTTP, or too long       |             | 400, 414, 431, 501 in the form of every error |
+| more than `max_connections` are open     |             | the one that waited longest is closed; 503 where none waits |
+| what comes is no HTTP, or too long       |             | 400, 413, 414, 431, 501 in the form of every error |
+| a body goes on after its answer          | 64 KiB      | closed                                       |
 """
 
 import asyncio
 import json
-import sys
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
@@ -22,6 +22,14 @@ import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from service.telemetry import get_logger
+from service.web.http_framing import MAX_UNWANTED_BYTES, SLICE_BYTES, Refusal, RequestReader
+from service.web.request_limits import MAX_HEAD_BYTES
+from service.web.source import source_of_host
+from service.web.throttles import Throttles
+
+log = get_logger(__name__)
 
 HEAD_TIMEOUT_S: Final = 10.0
 """Longest time from a connection's first byte, or from its opening, to the end of a request's head, in seconds."""
@@ -50,10 +58,12 @@ class Bounds:
 
 @dataclass(slots=True)
 class Shared:
-    """The connections of one server, by age: those open, and those of them that wait for a request's head."""
+    """The connections of one server that are open; and since when, by the loop's clock, those of them have waited that wait for a
+    request's head, and those that wait for the end of a body. Each is in the order of that time."""
 
     open: "dict[BoundedProtocol, None]" = field(default_factory=dict)
-    waiting: "dict[BoundedProtocol, None]" = field(default_factory=dict)
+    for_head: "dict[BoundedProtocol, float]" = field(default_factory=dict)
+    for_body: "dict[BoundedProtocol, float]" = field(default_factory=dict)
 
 
 def bounded_protocol(bounds: Bounds) -> type["BoundedProtocol"]:
@@ -75,6 +85,9 @@ class BoundedProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn: RequestReader = RequestReader(MAX_HEAD_BYTES)
+        self._held = bytearray()
+        self._unwanted = 0
         self._stage: tuple[Stage, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
@@ -93,12 +106,14 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some of a request has come, or several requests."""
-        super().data_received(data)
+        self._held += data
+        self._feed()
         self._watch()
 
     def on_response_complete(self) -> None:
         """A request was answered; the rest of its body, or the next request, may be there already."""
         super().on_response_complete()
+        self._feed()
         self._watch()
         self._watch_writing()
 
@@ -117,19 +132,46 @@ class BoundedProtocol(H11Protocol):
 
     # What uvicorn does in another way.
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
-        """Refuse what is no HTTP. Called where h11 has just refused it, and says by which status."""
-        error = sys.exception()
-        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        received, _ = self.conn.trailing_data
-        if status == 431 and b"\n" not in received and self.conn.our_state is h11.IDLE:
-            self._answer(414, "request_too_large", "the request's target is too long")
-        elif status == 431:
-            self._answer(431, "request_too_large", "the headers are too long")
-        elif status == 501:
-            self._answer(501, "not_implemented", "this transfer encoding is not known here")
-        else:
-            self._answer(400, "invalid_request", "what came is not HTTP/1.1")
+    def _feed(self) -> None:
+        """Have what has come read, a slice at a time, until a request is whole: what follows it waits for its answer."""
+        while self._held and not self.transport.is_closing() and self.conn.their_state in {h11.IDLE, h11.SEND_BODY}:
+            some = bytes(self._held[:SLICE_BYTES])
+            del self._held[:SLICE_BYTES]
+            super().data_received(some)
+            self._bound_unwanted(len(some))
+        if self._held and not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def _bound_unwanted(self, received: int) -> None:
+        """Close where a body goes on and on though it was answered."""
+        if self.conn.their_state is not h11.SEND_BODY or self.conn.our_state not in {h11.DONE, h11.MUST_CLOSE}:
+            self._unwanted = 0
+            return
+        self._unwanted += received
+        if self._unwanted > MAX_UNWANTED_BYTES:
+            self._count("unwanted_body")
+            self._close()
+
+    def handle_events(self) -> None:
+        """Have the application told of what was read. Refuse what is no HTTP, in our words and not in uvicorn's."""
+        super().handle_events()
+        refusal = self.conn.refusal()
+        if refusal is None or self.transport.is_closing():
+            return
+        if refusal.status == 413:
+            self._count("chunks")
+        self._tell_malformed(refusal)
+        self._answer(refusal.status, refusal.error, refusal.description)
+
+    def _tell_malformed(self, refusal: Refusal) -> None:
+        throttles: Throttles | None = self.app_state.get("throttles")
+        if throttles is not None and throttles.malformed_lines.admit(
+            source_of_host(self.client[0] if self.client else "")
+        ):
+            log.warning("request.malformed", status=refusal.status, **throttles.malformed_lines.omitted())
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to tell: a server may ignore what it is asked to upgrade to (RFC 9110 section 7.8), as often as it is asked."""
 
     # The deadlines.
 
@@ -153,12 +195,14 @@ class BoundedProtocol(H11Protocol):
             self._forget()
             return None
         if self.conn.their_state is h11.SEND_BODY:
-            self.shared.waiting.pop(self, None)
+            self.shared.for_head.pop(self, None)
+            self.shared.for_body.setdefault(self, self.loop.time())
             return "body", self.cycle
+        self.shared.for_body.pop(self, None)
         if self.conn.their_state is not h11.IDLE:
-            self.shared.waiting.pop(self, None)
+            self.shared.for_head.pop(self, None)
             return None
-        self.shared.waiting.setdefault(self)
+        self.shared.for_head.setdefault(self, self.loop.time())
         # Between two requests uvicorn's own timer runs, until the first byte comes; it may have come with the one before.
         received, _ = self.conn.trailing_data
         return None if self.timeout_keep_alive_task is not None and not received else ("head", self.cycle)
@@ -189,10 +233,18 @@ class BoundedProtocol(H11Protocol):
     # Ends.
 
     def _make_room(self) -> bool:
-        """Close the connection that has waited longest for a request; whether there was one besides this."""
-        oldest = next((each for each in self.shared.waiting if each is not self), None)
-        if oldest is None:
+        """Close the connection that has waited longest for a request or the rest of one; whether there was one besides this.
+
+        By time, and heads no sooner than bodies: an honest one of either is there in a moment, and so among the youngest.
+        """
+        eldest = [
+            next(((since, each) for each, since in shared.items() if each is not self), None)
+            for shared in (self.shared.for_head, self.shared.for_body)
+        ]
+        found = min((each for each in eldest if each is not None), key=lambda each: each[0], default=None)
+        if found is None:
             return False
+        oldest = found[1]
         self._count("connections")
         oldest._forget()
         oldest.transport.abort()
@@ -231,7 +283,8 @@ class BoundedProtocol(H11Protocol):
 
     def _forget(self) -> None:
         self.shared.open.pop(self, None)
-        self.shared.waiting.pop(self, None)
+        self.shared.for_head.pop(self, None)
+        self.shared.for_body.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

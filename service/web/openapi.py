@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.web.examples import as_example
+from service.web.http_framing import MAX_CHUNKS
 from service.web.operation import Access, Media, Operation
 from service.web.pages import DEFAULT_LIMIT, MAX_CURSOR, MAX_LIMIT
 
@@ -47,7 +48,7 @@ _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
 _ERRORS: Final[Mapping[int, str]] = {
     400: "The request is malformed; `error_description` names what.",
     401: "The caller did not prove who it is.",
-    413: "The body is larger than 64 KiB.",
+    413: f"The body is larger than 64 KiB, or comes in more than {MAX_CHUNKS} chunks.",
     429: "Too many such requests came; `Retry-After` says when to try again.",
     503: "Redis or the keys cannot be reached, or too many requests are under way; `Retry-After` says when to try again.",
 }
@@ -201,6 +202,9 @@ def _responses(operation: Operation, references: _References) -> dict[str, Any]:
     reads = operation.body is not None or operation.body_schema is not None or bool(operation.form)
     if operation.access not in {"logout token", "anyone"}:
         told = {401: _ERRORS[401], 429: _ERRORS[429], **told}
+    if operation.access == "hook secret":
+        # Its caller gives up what is refused with any 4xx: 503 stands for it.
+        del told[429]
     if operation.access == "logout token":
         told = {400: _ERRORS[400], 429: _ERRORS[429], **told}
     elif reads:
@@ -208,7 +212,9 @@ def _responses(operation: Operation, references: _References) -> dict[str, Any]:
     if operation.query:
         told = {400: _ERRORS[400], **told}
     if operation.max_body_bytes is not None:
-        told[413] = f"The body is larger than {operation.max_body_bytes // 1024} KiB."
+        told[413] = (
+            f"The body is larger than {operation.max_body_bytes // 1024} KiB, or comes in more than {MAX_CHUNKS} chunks."
+        )
     return {str(status): _response(operation, status, text, references) for status, text in sorted(told.items())}
 
 

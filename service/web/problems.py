@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from service import errors
 from service.telemetry import get_logger
+from service.web.state import throttles_of
 
 log = get_logger(__name__)
 
@@ -23,6 +24,7 @@ _ANSWERS: Final[tuple[tuple[type[errors.LogoutdError], int, str], ...]] = (
     (errors.ReauthenticationRequired, 409, "reauthentication_required"),
     (errors.Conflict, 409, "conflict"),
     (errors.CannotBeEnded, 422, "cannot_be_ended"),
+    (errors.TooManyAtOnce, 503, "temporarily_unavailable"),
     (errors.TooManyRequests, 429, "too_many_requests"),
     (errors.Unavailable, 503, "temporarily_unavailable"),
 )
@@ -69,12 +71,14 @@ def reason_of(error: errors.LogoutdError) -> str:
     return next((name for kind, _, name in _ANSWERS if isinstance(error, kind)), "error")
 
 
-async def on_logoutd_error(_request: Request[Any], error: Exception) -> Response:
-    """Exception handler for errors of ours."""
+async def on_logoutd_error(request: Request[Any], error: Exception) -> Response:
+    """Exception handler for errors of ours. An outage is told in a bounded number of lines: it meets every request."""
     if not isinstance(error, errors.LogoutdError):
         raise error
     if isinstance(error, errors.Unavailable) and not isinstance(error, errors.Held):
-        log.error("request.unavailable", error=str(error))
+        lines = throttles_of(request).unavailable_lines
+        if lines.admit(type(error).__name__):
+            log.error("request.unavailable", error=str(error), **lines.omitted())
     return answer_to(error)
 
 

@@ -109,12 +109,12 @@ async def read_readiness(request: Request) -> Response:
     if request.state["leaving"].now:
         return _not_ready("this process is about to stop", LEAVING_RETRY_AFTER_S, {})
     resources = resources_of(request)
-    now_ms = resources.fleet_clock.now_ms()
     told: dict[str, Any] = {"signing_keys": list(resources.key_ring.algorithms)}
     if resources.key_file.trouble is not None:
         # The keys from before go on signing, so requests may come; the next start would fail.
         told["signing_keys_error"] = resources.key_file.trouble
     try:
+        now_ms = resources.fleet_clock.now_ms()
         backlog = await resources.schedule.backlog()
         alive = await resources.heartbeats.alive(now_ms=now_ms)
         unfit = unfit_for_the_record(
@@ -147,7 +147,7 @@ async def read_metrics(request: Request) -> Response:
         queue=resources.queue,
         client_healths=resources.client_healths,
         backlogs=resources.backlogs,
-        now_ms=resources.fleet_clock.now_ms(),
+        clock=resources.fleet_clock,
     )
     body = generate_latest(resources.numbers.registry) + fleet.exposition()
     return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})

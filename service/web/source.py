@@ -15,7 +15,11 @@ UNKNOWN_SOURCE: Final = "unknown"
 def source_of(request: Request) -> str:
     """Where a request comes from: the address of whoever connected, or what a trusted proxy says in their place; of IPv6 the
     network."""
-    host = request.client.host if request.client else ""
+    return source_of_host(request.client.host if request.client else "")
+
+
+def source_of_host(host: str) -> str:
+    """The same, of an address as text."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -12,6 +12,7 @@ from service.domain.clock import Clock
 from service.domain.identifiers import fingerprint
 from service.domain.token_buckets import Remembered, TokenBuckets
 from service.errors import TooManyRequests
+from service.telemetry import BoundedLines
 
 BURST_S: Final = 10
 """How many seconds' worth of a door's allowance may come at once: an identity provider signs a whole department out in one go."""
@@ -20,8 +21,9 @@ KNOWN_MS: Final = 3_600_000
 """How long a credential that was right, and an address a door's message was genuine from, are known, in milliseconds. What is
 known is looked at however many others from its address were wrong."""
 
-LINES_A_MINUTE: Final = 60
-"""How many refusals of one address are written down in a minute, over time: as many may come at once."""
+NAMES: Final = 5
+"""How many connections' worth of unproven messages one address may send: more of them are somebody who tries names. An identity
+provider with more connections than that is known after its first proven message."""
 
 ACCOUNTS: Final = 5
 """How many clients' worth of wrong credentials one address may present: more of them are somebody who tries names."""
@@ -30,30 +32,41 @@ ACCOUNTS: Final = 5
 class Doors:
     """What each connection may ask for at the doors.
 
-    A message is counted twice: before anything is done for it, by connection and address, and once it is proven, by
-    connection alone; what is proven gets its first count back. So whoever only knows a connection's name uses up their own
-    address's count, before any signature is looked at, and nothing of the identity provider's. An address that has sent a
-    proven message within KNOWN_MS is let through to be looked at: behind a proxy that is not trusted everybody has the same.
+    A message is counted before anything is done for it, by connection and address and by address alone, and once it is proven,
+    by connection alone; what is proven gets its first counts back. So whoever only knows connections' names, or makes them up,
+    uses up their own address's count, before any signature is looked at, and nothing of the identity provider's. An address
+    that has sent a proven message within KNOWN_MS is let through to be looked at, at that connection, and counts by address and
+    connection alone at others: behind a proxy that is not trusted everybody has the same.
     """
 
     def __init__(self, clock: Clock, *, per_second: int) -> None:
         burst = per_second * BURST_S
         self._unproven = TokenBuckets(clock, per_second=per_second, burst=burst)
+        self._by_source = TokenBuckets(clock, per_second=per_second * NAMES, burst=burst * NAMES)
         self._proven = TokenBuckets(clock, per_second=per_second, burst=burst)
         self._known = Remembered(clock, for_ms=KNOWN_MS)
+        self._known_sources = Remembered(clock, for_ms=KNOWN_MS)
 
     def admit(self, name: str | None, source: str) -> None:
         """Count what has come for a connection. Raises TooManyRequests."""
         key = (name, source)
-        if key not in self._known:
-            _refuse(self._unproven.take(key), "too many requests that were not proven came from this address")
+        if key in self._known:
+            return
+        by_source = () if source in self._known_sources else (source,)
+        wait_s = max(self._unproven.wait_s(key), *(self._by_source.wait_s(each) for each in by_source), 0)
+        _refuse(wait_s, "too many requests that were not proven came from this address")
+        self._unproven.take(key)
+        for each in by_source:
+            self._by_source.take(each)
 
     def admit_proven(self, name: str, source: str) -> None:
         """Count it as the identity provider's own: it has been verified. Raises TooManyRequests."""
         key = (name, source)
         if key not in self._known:
             self._unproven.give_back(key)
+            self._by_source.give_back(source)
         self._known.add(key)
+        self._known_sources.add(source)
         _refuse(self._proven.take(name), "this connection asks for more than it may")
 
 
@@ -87,34 +100,18 @@ class Attempts:
         self._known.add(_digest(account, credential))
 
 
-class RefusalLines:
-    """How many lines in the log the refusals at the doors take, by address: a flood must not fill a disk, nor hide what another
-    address is refused for. Every refusal is counted in /metrics."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._lines = TokenBuckets(clock, per_second=LINES_A_MINUTE / 60, burst=LINES_A_MINUTE)
-        self._omitted = 0
-
-    def admit(self, source: str) -> bool:
-        """Whether another line is to be written."""
-        if self._lines.take(source) > 0:
-            self._omitted += 1
-            return False
-        return True
-
-    def omitted(self) -> dict[str, int]:
-        """What the next line says of those before it that were left out: how many, if any were."""
-        omitted, self._omitted = self._omitted, 0
-        return {"omitted": omitted} if omitted else {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttles:
     """All that one process counts of those who ask."""
 
     doors: Doors
     attempts: Attempts
-    refusal_lines: RefusalLines
+    refusal_lines: BoundedLines
+    """Of what is refused at the doors, by address: a flood must not hide what another address is refused for."""
+    malformed_lines: BoundedLines
+    """Of what is no HTTP, by address."""
+    unavailable_lines: BoundedLines
+    """Of requests that Redis or keys out of reach had answered 503."""
 
 
 def _digest(*parts: str) -> str:

@@ -21,6 +21,7 @@ from service.domain.identifiers import delivery_id_for
 from service.store import keyspace
 from service.store.audit import Trail
 from service.store.pseudonyms import Pseudonym, Pseudonyms
+from service.telemetry import BoundedLines
 from tests.support.house import House, open_house, user_id
 from tests.support.redis_server import start_redis
 from workers.ledger import Entry
@@ -99,7 +100,7 @@ async def write_down(house: House, trail: Trail) -> float:
 async def compare(house: House, name: str, act: Callable[[House, Trail], Awaitable[float]]) -> None:
     """Do it each way in turn, and print what came of it."""
     record, numbers = house.resources.record, house.resources.numbers
-    without = _NoTrail(record, _NoNames(record), numbers)
+    without = _NoTrail(record, _NoNames(record), numbers, lines=BoundedLines(house.clock))
     took: dict[str, list[float]] = {"with": [], "without": []}
     for _ in range(ROUNDS):
         took["with"].append(await act(house, house.resources.trail))

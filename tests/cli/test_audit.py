@@ -9,12 +9,13 @@ import pytest
 import redis
 from redis.asyncio import Redis as AsyncRedis
 
+from service.domain.clock import SystemClock
 from service.store import keyspace
 from service.store.audit import Trail
 from service.store.audit_seals import Seals
 from service.store.pseudonyms import Pseudonyms
 from service.store.record import Record
-from service.telemetry import Numbers
+from service.telemetry import BoundedLines, Numbers
 from tests.support.command_line import Commands
 
 
@@ -99,7 +100,8 @@ async def seal(redis_url: str, *, given_key: str = "") -> None:
     client = AsyncRedis.from_url(redis_url, decode_responses=True)
     try:
         record = Record(client)
-        seals = Seals(record, Trail(record, Pseudonyms(record, given=given_key), Numbers()), keep_ms=86_400_000)
+        trail = Trail(record, Pseudonyms(record, given=given_key), Numbers(), lines=BoundedLines(SystemClock()))
+        seals = Seals(record, trail, keep_ms=86_400_000)
         assert await seals.seal()
     finally:
         await client.aclose()

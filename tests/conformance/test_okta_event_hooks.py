@@ -3,6 +3,7 @@ what the contract (section 4.3, laws) makes of it. The service stands here witho
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest_asyncio
 from service.domain.okta_events import CLOCK_ALLOWANCE_MS, ENDING_EVENTS, FUTURE_SKEW_MS
 from service.embedded_redis import EmbeddedRedis
 from service.receive.okta_event_hook import MAX_BATCH_BYTES, MAX_CHALLENGE_LENGTH, MAX_EVENTS
+from service.web.throttles import BURST_S
 from tests.support.asgi import AGE_S, Api, refused, serving
 from tests.support.hook_door import EMAIL, HookDoor
 from tests.support.identity_provider import IdentityProvider
@@ -207,6 +209,19 @@ async def test_delivery_of_events_that_end_nothing_is_acknowledged(door: HookDoo
     types = ["user.session.start", "user.lifecycle.create", "user.mfa.factor.reset_all", "user.risk.change", "ada@x.y"]
     assert await door.told(*(door.event(each) for each in types)) == (0, len(types))
     assert await door.nothing_happened()
+
+
+async def test_delivery_that_comes_too_soon_is_503_for_a_4xx_would_lose_it(redis_url: str, tmp_path: Path) -> None:
+    """Okta tries again after 5xx alone, and once."""
+    async with serving(redis_url, tmp_path, door_requests_per_second=1) as api, IdentityProvider.running() as provider:
+        door = await HookDoor.open(api, provider)
+        answers = [await door.send(door.event("user.session.start")) for _ in range(BURST_S + 1)]
+        assert [each.status_code for each in answers] == [200] * BURST_S + [503]
+        refused(answers[-1], 503, "temporarily_unavailable", "more than it may")
+        assert answers[-1].headers["retry-after"] == "1"
+        assert 'outcome="too_many_requests"' in (await api.get("/metrics")).text
+        api.clock.advance(1)
+        assert (await door.send(door.event())).json() == {"revocations": 1, "ignored": 0}
 
 
 async def test_delivery_is_read_whatever_its_content_type(door: HookDoor) -> None:

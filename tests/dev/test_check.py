@@ -683,8 +683,8 @@ async def test_a_redis_that_tells_nothing_is_warned_of_and_not_refused() -> None
     async with hosted_redis({"uptime_in_seconds": "1"}) as client:
         found = await inspect_redis(client)
 
-    assert [each.level for each in found] == ["warn", "warn", "warn"]
-    assert [each.subject for each in found] == ["redis version", "redis eviction", "redis persistence"]
+    assert [each.level for each in found] == ["warn", "warn", "warn", "warn"]
+    assert [each.subject for each in found] == ["redis version", "redis role", "redis eviction", "redis persistence"]
 
 
 @pytest.mark.parametrize(

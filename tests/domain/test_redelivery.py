@@ -7,7 +7,7 @@ import pytest
 from service.domain.application import Application
 from service.domain.delivery import MAX_REDELIVERIES_SHOWN, Attempt, Delivery, State
 from service.domain.identifiers import delivery_id_for
-from service.domain.redelivery import WHY, Held, plan_redelivery
+from service.domain.redelivery import WHY, Held, plan_redelivery, spare_newer
 from tests.support.house import user_id
 
 ADA = user_id("ada")
@@ -49,7 +49,7 @@ def part(
 def planned(
     delivery: Delivery = DEAD, *held: Held, application: Application | None = APPLICATION, force: bool = False
 ) -> tuple[Delivery, ...] | str:
-    return plan_redelivery(delivery, revocation_id=RID, application=application, held=held, now_ms=NOW_MS, force=force)
+    return plan_redelivery(delivery, application=application, held=held, now_ms=NOW_MS, force=force)
 
 
 def test_it_begins_afresh_and_its_history_stays() -> None:
@@ -170,3 +170,70 @@ def test_an_application_that_has_come_to_require_a_sid_gets_one() -> None:
 
 def test_every_refusal_is_told_in_words() -> None:
     assert all(len(text) > 20 for text in WHY.values())
+
+
+OPEN_ONE = replace(
+    DEAD,
+    state="retrying",
+    reason=None,
+    dead_at_ms=None,
+    first_attempt_at_ms=NOW_MS - 5000,
+    held_since_ms=NOW_MS - 9000,
+    next_attempt_at_ms=NOW_MS,
+    redelivered_at_ms=(7, 8),
+)
+"""One that is about to be sent, late."""
+
+
+def test_a_late_one_is_sent_as_it_is_where_nothing_else_would_end() -> None:
+    elsewhere = (part("s-3", client_id="mail"), part("s-3", sub="ada-2"))
+    for held in ((), (part("s-1", covered=True),), elsewhere):
+        assert spare_newer(OPEN_ONE, held) == (OPEN_ONE,)
+    by_sid = replace(OPEN_ONE, sid="s-1")
+    assert spare_newer(by_sid, (part("s-1", covered=True), part("s-3"), part("s-1", newer=False))) == (by_sid,)
+
+
+def test_a_late_one_names_the_old_sessions_within_what_is_left_of_its_window() -> None:
+    closed, *rows = spare_newer(OPEN_ONE, (part("s-2", covered=True), part("s-1", covered=True), part("s-3")))
+    assert closed == replace(
+        OPEN_ONE, state="skipped", reason="told_by_sid", next_attempt_at_ms=None, held_since_ms=None
+    )
+    assert rows == [
+        Delivery(
+            delivery_id=delivery_id_for(RID, ADA, "crm", "ada", sid),
+            user_id=ADA,
+            client_id="crm",
+            sub="ada",
+            sid=sid,
+            first_attempt_at_ms=NOW_MS - 9000,
+            redelivered_at_ms=(7, 8),
+        )
+        for sid in ("s-1", "s-2")
+    ]
+
+
+def test_of_a_late_one_what_a_newer_session_goes_by_is_a_row_that_says_so() -> None:
+    held = (part("same", covered=True), part("same"), part("old", covered=True))
+    assert [(each.sid, each.state, each.reason) for each in spare_newer(OPEN_ONE, held)] == [
+        (None, "skipped", "told_by_sid"),
+        ("old", "pending", None),
+        ("same", "dead", "newer_session"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sid", "held", "state"),
+    [
+        (None, (part("new"),), "skipped"),
+        (None, (part("same", covered=True), part("same")), "dead"),
+        ("same", (part("same", covered=True), part("same")), "dead"),
+    ],
+    ids=["it holds nothing older", "it knows both by one sid", "it knows a newer one by this sid"],
+)
+def test_a_late_one_that_could_end_only_what_is_newer_is_not_sent(
+    sid: str | None, held: tuple[Held, ...], state: State
+) -> None:
+    late = replace(OPEN_ONE, sid=sid)
+    assert spare_newer(late, held) == (
+        replace(late, state=state, reason="newer_session", next_attempt_at_ms=None, held_since_ms=None),
+    )

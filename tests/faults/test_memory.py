@@ -1,16 +1,13 @@
 """However much comes at once, a process takes what it was given and no more: measured on `logoutd serve` as it is run."""
 
 import contextlib
-import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from service.keys.generate import generate_signing_keys
-from tests.support.processes import LIMIT_S, logoutd
 from tests.support.raw_http import connect, exchange, head
+from tests.support.served_process import Served, is_ready, served
 from tests.support.waiting import eventually
 
 CONNECTIONS = 128
@@ -35,42 +32,11 @@ def resident_kib(pid: int) -> int:
 
 
 @pytest.fixture
-def serving(redis_url: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """`logoutd serve` with room for few: its URL, and its process id."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    keys = tmp_path / "keys.json"
-    keys.write_text(json.dumps(generate_signing_keys()), "utf-8")
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        "PUBLIC_URL": url,
-        "SIGNING_KEYS_FILE": str(keys),
-        "REDIS_URL": redis_url,
-        "ADMIN_TOKEN": "administrator-of-the-memory-test",
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "LOG_LEVEL": "error",
-        "MAX_CONNECTIONS": str(CONNECTIONS),
-        "MAX_CONCURRENT_REQUESTS": str(REQUESTS),
-    }
-    with (tmp_path / "log").open("w") as log:
-        process = logoutd(
-            "serve", environment={f"LOGOUTD_{name}": value for name, value in environment.items()}, stderr=log.fileno()
-        )
-    try:
-        eventually(lambda: is_well(url), bool, within_s=LIMIT_S)
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.communicate(timeout=LIMIT_S)
-
-
-def is_well(url: str) -> bool:
-    try:
-        answer = exchange(url, head("GET", "/readyz", "Connection: close"))
-    except ConnectionRefusedError:
-        return False
-    return answer is not None and answer.status == 200
+def serving(redis_url: str, tmp_path: Path) -> Iterator[Served]:
+    """`logoutd serve` with room for few."""
+    settings = {"LOG_LEVEL": "error", "MAX_CONNECTIONS": str(CONNECTIONS), "MAX_CONCURRENT_REQUESTS": str(REQUESTS)}
+    with served(redis_url, tmp_path, **settings) as running:
+        yield running
 
 
 @contextlib.contextmanager
@@ -88,12 +54,12 @@ def flood(url: str, *, connections: int, whole: bool) -> Iterator[int]:
 
 
 def test_a_flood_of_bodies_whole_and_unfinished_does_not_grow_the_process_beyond_its_bounds(
-    serving: tuple[str, int],
+    serving: Served,
 ) -> None:
-    url, pid = serving
+    url, pid = serving.url, serving.pid
     with flood(url, connections=CONNECTIONS, whole=True):  # what is imported late
         pass
-    eventually(lambda: is_well(url), bool)
+    eventually(lambda: is_ready(url), bool)
     before = resident_kib(pid)
     highest = before
     for turn in range(6):
@@ -103,4 +69,4 @@ def test_a_flood_of_bodies_whole_and_unfinished_does_not_grow_the_process_beyond
             eventually(lambda: exchange(url, head("GET", "/healthz", "Connection: close")), bool)
             highest = max(highest, resident_kib(pid))
     assert highest - before < ALLOWED_KIB, f"grew from {before} to {highest} KiB"
-    eventually(lambda: is_well(url), bool)
+    eventually(lambda: is_ready(url), bool)

@@ -4,6 +4,7 @@ The deadlines here are short, and nothing is slept for: a test waits until the s
 """
 
 import contextlib
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.settings import Settings
 from service.web.http_protocol import Bounds
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
@@ -171,11 +173,38 @@ def test_beyond_the_most_connections_the_one_that_has_waited_longest_makes_room(
         assert limited(service, "connections") >= 23
 
 
-def test_where_no_connection_waits_a_new_one_is_answered_503(redis_url: str, tmp_path: Path) -> None:
+def test_a_body_that_has_been_on_its_way_longest_makes_room_too(redis_url: str, tmp_path: Path) -> None:
     with serving(redis_url, tmp_path, max_connections=8) as service, contextlib.ExitStack() as slow:
+        busy = [slow.enter_context(connect(url_of(service))) for _ in range(8)]
+        for each in busy:
+            each.sendall(head("POST", DOOR, FORM, "Content-Length: 60000") + b"logout_token=x")
+        for _ in range(4):
+            assert_well(service)
+        assert not is_open(busy[0])
+        assert is_open(busy[-1])
+
+
+@pytest.mark.usefixtures("many_files")
+def test_more_slow_bodies_than_connections_are_kept_do_not_stop_an_ordinary_request(
+    redis_url: str, tmp_path: Path
+) -> None:
+    most = Settings.model_fields["max_connections"].default
+    slow_body = head("POST", DOOR, FORM, "Content-Length: 60000") + b"logout_token=x"
+    with serving(redis_url, tmp_path, max_connections=most) as service, contextlib.ExitStack() as slow:
+        for _ in range(most + 100):
+            drip(slow.enter_context(connect(url_of(service))), slow_body)
+        for _ in range(20):
+            answer = exchange(url_of(service), head("GET", "/healthz", CLOSE))
+            assert answer is not None
+            assert answer.status == 200
+            assert_well(service)
+
+
+def test_where_all_connections_are_being_answered_a_new_one_is_answered_503(tmp_path: Path, deaf_redis: str) -> None:
+    with serving(deaf_redis, tmp_path, max_connections=8) as service, contextlib.ExitStack() as stuck:
         for _ in range(8):
-            busy = slow.enter_context(connect(url_of(service)))
-            busy.sendall(head("POST", DOOR, FORM, "Content-Length: 60000") + b"logout_token=x")
+            busy = stuck.enter_context(connect(url_of(service)))
+            busy.sendall(head("GET", "/api/v2/clients", f"Authorization: Bearer {ADMIN_TOKEN}"))
 
         def refused() -> bool:
             answer = exchange(url_of(service), b"")
@@ -187,7 +216,7 @@ def test_where_no_connection_waits_a_new_one_is_answered_503(redis_url: str, tmp
             return True
 
         eventually(refused, bool)
-        slow.close()
+        stuck.close()
         eventually(lambda: exchange(url_of(service), head("GET", "/healthz", CLOSE)), lambda told: told is not None)
 
 
@@ -235,6 +264,18 @@ def test_beyond_the_most_requests_further_ones_are_answered_503_and_probes_still
         assert probe.status == 200
         # Each of the four is told that Redis cannot be reached, and gives its place back.
         eventually(lambda: exchange(url_of(service), head("GET", "/.well-known/jwks.json", CLOSE)).status, (200).__eq__)
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Both ends of each connection are this process's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * (Settings.model_fields["max_connections"].default + 100) + 512
+    assert hard == resource.RLIM_INFINITY or hard >= needed, f"this test needs {needed} file descriptors (ulimit -n)"
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

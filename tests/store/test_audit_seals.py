@@ -21,7 +21,7 @@ from service.store.audit import Stored, Trail
 from service.store.audit_seals import Seals
 from service.store.audit_verification import UNSEALED_MS, Expected, Verified
 from service.store.pseudonyms import Pseudonyms
-from service.telemetry import Numbers
+from service.telemetry import BoundedLines, Numbers
 from tests.support.house import House
 
 OURS, THEIRS = "1" * 32, "2" * 32
@@ -42,7 +42,7 @@ async def whole(house: House) -> tuple[Stored, ...]:
 def worker(house: House, *, given_key: str = "", file: Path | None = None, days: int = 90) -> Seals:
     """What another process has to seal and verify with: it remembers nothing yet."""
     pseudonyms = Pseudonyms(house.resources.record, given=given_key, file=file)
-    trail = Trail(house.resources.record, pseudonyms, Numbers())
+    trail = Trail(house.resources.record, pseudonyms, Numbers(), lines=BoundedLines(house.clock))
     return Seals(house.resources.record, trail, keep_ms=days * DAY_MS)
 
 
@@ -421,7 +421,12 @@ class TestTheKey:
     async def test_of_others_proves_nothing(self, house: House) -> None:
         await tell(house)
         await house.resources.seals.seal()
-        forger = Trail(house.resources.record, Pseudonyms(house.resources.record, given="f" * 32), Numbers())
+        forger = Trail(
+            house.resources.record,
+            Pseudonyms(house.resources.record, given="f" * 32),
+            Numbers(),
+            lines=BoundedLines(house.clock),
+        )
         found = await Seals(house.resources.record, forger, keep_ms=0).verify()
         assert found.problem is not None
         assert (found.seals, found.newest) == (0, None)

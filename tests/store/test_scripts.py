@@ -95,7 +95,7 @@ class Call:
 def watched(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Script], None] | None = None) -> Iterator[list[Call]]:
     """Every run of a script until the block ends; `then` is called after each."""
     calls: list[Call] = []
-    run_one, run_many = Record.script, Record.pipeline
+    run_one, run_many, ask_one = Record.script, Record.pipeline, Record.ask
 
     def note(script: Script, answer: Any) -> None:
         calls.append(Call(script=script, answer=answer))
@@ -114,7 +114,14 @@ def watched(monkeypatch: pytest.MonkeyPatch, *, then: Callable[[Script], None] |
                 note(each, answer)
         return answers
 
+    async def ask(self: Record, call: Command | Script) -> Any:
+        answer = await ask_one(self, call)
+        if isinstance(call, Script):
+            note(call, answer)
+        return answer
+
     with monkeypatch.context() as patch:
+        patch.setattr(Record, "ask", ask)
         patch.setattr(Record, "script", script)
         patch.setattr(Record, "pipeline", pipeline)
         yield calls
@@ -155,8 +162,15 @@ async def live_through_it(house: House) -> None:
     delivery_id = delivery_id_for(rid, "usr_ada", "crm", "crm|ada", None)
     owed = Delivery(delivery_id=delivery_id, user_id=ada, client_id="crm", sub="crm|ada", sid=None)
     missed = replace(owed, delivery_id=delivery_id_for(rid, "usr_ada", "mail", "mail|ada", None), client_id="mail")
+    late = replace(owed, delivery_id=delivery_id_for(rid, "usr_ada", "crm", "crm|late", None), sub="crm|late")
+    by_sid = replace(late, delivery_id=delivery_id_for(rid, "usr_ada", "crm", "crm|late", "sid"), sid="sid")
     await resources.revocations.plan(
-        revocation, [owed, missed], sessions_ended=1, refresh_tokens_revoked=1, now_ms=now_ms, lease_until_ms=now_ms
+        revocation,
+        [owed, missed, late],
+        sessions_ended=1,
+        refresh_tokens_revoked=1,
+        now_ms=now_ms,
+        lease_until_ms=now_ms,
     )
     await resources.covered.forget(ada, rid, found[ada].sessions, ended_at_ms=now_ms)
     lease_until_ms = now_ms + 20_000
@@ -164,6 +178,11 @@ async def live_through_it(house: House) -> None:
     settlements = [
         Settlement(delivery=replace(owed, state="delivered"), lease_until_ms=lease_until_ms),
         Settlement(delivery=replace(missed, state="dead", reason="gave_up"), lease_until_ms=lease_until_ms),
+        Settlement(
+            delivery=replace(late, state="skipped", reason="told_by_sid"),
+            lease_until_ms=lease_until_ms,
+            added=(by_sid,),
+        ),
     ]
     await resources.deliveries.settle(settlements, now_ms=now_ms)
     assert (await resources.redeliverer.of_revocation(rid)).redelivered == 1

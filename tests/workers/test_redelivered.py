@@ -240,7 +240,7 @@ async def test_a_worker_that_is_late_with_its_hints_takes_no_redelivery_away(hou
         rid = await house.revoke("ada")
         revocation = await house.receipt(rid)
         snapshots = await house.worker.revoker._snapshot(revocation)
-        leased = await house.worker.revoker._plan(revocation, snapshots)
+        leased = await house.worker.revoker._plan(revocation, snapshots, read_ms=house.clock.now_ms())
     assert leased is not None
     (owed,) = leased.deliveries
     dead = Entry(

@@ -3,23 +3,24 @@
 import os
 import select
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from tests.support.authorization_server import CLOSED, AuthorizationServer, Connection, Receipt, Session
-from tests.support.faults.crashing import NEVER, Forge, Order, Step, steps_of
+from tests.support.faults.crashing import NOWHERE, Forge, Order, Step, steps_of
 from tests.support.faults.fleet import ADMIN_TOKEN, ALGORITHM, LOOPBACK, Fleet, held_port, running_fleet, wait_for_port
 from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_events import HOOK_SECRET, okta_batch, okta_event, okta_user
 from tests.support.relying_party import RelyingParties
 from tests.support.story import Person, Story, by_email
-from tests.support.waiting import POLL_S, eventually
+from tests.support.waiting import eventually
 
 LEASES_RUN_OUT_S: Final = 45.0
 """How far ahead the clock of the worker is that cleans up, in seconds: more than anything is left to whoever died."""
@@ -27,8 +28,15 @@ LEASES_RUN_OUT_S: Final = 45.0
 PATIENCE_S: Final = 60.0
 """Longest wait for everything to be cleaned up, in seconds."""
 
-STILL_S: Final = 0.3
-"""How long nothing is done by a worker that has finished, in seconds."""
+AFTER_ANSWER_S: Final = 1.0
+"""How long a service that has answered is given to die at what it does afterwards, in seconds."""
+
+REHEARSALS: Final = 5
+"""Most undisturbed runs until two in a row take the same steps; Redis learns the scripts in the first."""
+
+TRIES: Final = 3
+"""Most processes sent to die at one point. The steps are the same in each; a machine that stands still may yet outlast some
+patience of the product's."""
 
 Request = Callable[[str], httpx.Response]
 """Sends one message of an identity provider's, always the same, to the service at a URL."""
@@ -38,16 +46,17 @@ Request = Callable[[str], httpx.Response]
 class Point:
     """Where a process dies."""
 
-    step: int
+    step: str = NOWHERE
+    turn: int = 1
+    """At which of the steps of that name."""
     commands: int = 0
     after: bool = False
-    name: str = ""
 
     def __str__(self) -> str:
-        if self.step == NEVER:
-            return "once it has answered"
+        if self.step == NOWHERE:
+            return "once it has done everything"
         how = "after" if self.after else f"with {self.commands} commands of" if self.commands else "before"
-        return f"{how} step {self.step}, {self.name}"
+        return f"{how} {self.step}, number {self.turn} of its name"
 
 
 @dataclass(kw_only=True)
@@ -116,17 +125,20 @@ class Matrix:
 
     def crash_services(self, door: str) -> None:
         """A revocation through this door for each step of its way in the service."""
-        for _ in range(2):  # Redis learns the scripts in the first: the steps of the second are those of every other
-            steps = self._crash_service(self._case(f"service, {door}", Point(step=NEVER), door))
-        for point in points_of(steps):
-            self._crash_service(self._case(f"service, {door}", point, door))
+        self._crash(lambda point: self._crash_service(self._case(f"service, {door}", point, door)))
 
-    def crash_workers(self) -> None:
-        """A revocation for each step of its way in the worker."""
-        for _ in range(2):
-            steps = self._crash_worker(self._case("worker", Point(step=NEVER), "global token revocation"))
-        for point in points_of(steps):
-            self._crash_worker(self._case("worker", point, "global token revocation"))
+    def crash_workers(self, together: int) -> None:
+        """A revocation for each step of its way in a worker that writes so many outcomes together."""
+        whose = f"worker, {together} written together"
+        door = "global token revocation"
+        self._crash(lambda point: self._crash_worker(self._case(whose, point, door), together))
+
+    def _crash(self, run: Callable[[Point], tuple[Case, list[Step]]]) -> None:
+        """One process after the other, each of which dies at another point of its way."""
+        for point in points_of(_rehearsed(lambda: run(Point())[1])):
+            for _ in range(TRIES):
+                if run(point)[0].reached:
+                    break
 
     def recover(self) -> None:
         """Start a worker and wait until it has done everything; then let the providers repeat what nobody answered."""
@@ -183,51 +195,63 @@ class Matrix:
         path = "/" + url.split("/", 3)[3]
         return lambda base: self.http.post(base + path, headers=headers, **body)
 
-    def _crash_service(self, case: Case) -> list[Step]:
+    def _crash_service(self, case: Case) -> tuple[Case, list[Step]]:
         with closing(held_port()) as held:
             port = held.getsockname()[1]
             url = f"http://{LOOPBACK}:{port}"
             order = self._order("service", case.point, port=port)
             pid = self.forge.start(order)
             with closing(_Watch(pid)) as process:
-                wait_for_port(url, lambda: not process.has_ended())
+                wait_for_port(url, lambda: not process.ends(0))
                 try:
                     answer = case.send(url)
                 except httpx.TransportError:
-                    case.reached = process.ends()
+                    case.reached = process.ends(PATIENCE_S)
                 else:
                     case.acknowledged = answer.is_success
                     assert case.acknowledged, f"{case}: {answer.status_code} {answer.text}"
-                    case.reached = case.point.step == NEVER
-            self.forge.end(pid)
+                    case.reached = case.point.step != NOWHERE and process.ends(AFTER_ANSWER_S)
+            self._end(pid, case)
         case.honoured = self._honoured(case)
         if case.repeated_first and not case.acknowledged:
             answer = case.send(self.fleet.urls["service-0"])
             assert answer.is_success, f"{case}: repeated, {answer.status_code} {answer.text}"
             case.honoured = self._honoured(case)
             case.acknowledged = True
-        return steps_of(Path(order.trace))
+        return case, steps_of(Path(order.trace))
 
-    def _crash_worker(self, case: Case) -> list[Step]:
+    def _crash_worker(self, case: Case, together: int) -> tuple[Case, list[Step]]:
         self.fleet.forget_queue()
         assert case.send(self.fleet.urls["service-0"]).is_success
         case.acknowledged = True
         case.honoured = self._honoured(case)
         (head,) = self.server.revocations_of(case.session.user_id)
-        order = self._order("workers", case.point, revocation_id=head["revocation_id"])
+        order = self._order("workers", case.point, revocation_id=head["revocation_id"], together=together)
         pid = self.forge.start(order)
         with closing(_Watch(pid)) as process:
-            eventually(lambda: process.has_ended() or (self._is_closed(head) and _is_still(Path(order.trace))), bool)
-            case.reached = process.has_ended() or case.point.step == NEVER
-        self.forge.end(pid)
-        return steps_of(Path(order.trace))
+            if case.point.step == NOWHERE:
+                eventually(lambda: self._is_closed(head), bool)
+            else:
+                case.reached = process.ends(PATIENCE_S)
+            self._end(pid, case)
+        return case, steps_of(Path(order.trace))
+
+    def _end(self, pid: int, case: Case) -> None:
+        """One that was to die nowhere has everything done when it has ended as it was asked to; the others end one way or the
+        other."""
+        if case.point.step == NOWHERE:
+            status = self.forge.ask_to_end(pid)
+            assert status == 0, f"{case}: ended with status {status}"
+            case.reached = True
+        else:
+            self.forge.end(pid)
 
     def _is_closed(self, head: Receipt) -> bool:
         return self.server.receipt(head["revocation_id"])["state"] in CLOSED
 
     def _order(self, module: str, point: Point | None = None, *, port: int = 0, **more: Any) -> Order:
         self._count += 1
-        point = point or Point(step=NEVER)
+        point = point or Point()
         return Order(
             module=module,
             environment={**self.fleet.environment, "LOGOUTD_PORT": str(port)},
@@ -252,22 +276,32 @@ class Matrix:
         return told
 
 
-def points_of(steps: list[Step]) -> Iterator[Point]:
+def _rehearsed(run: Callable[[], list[Step]]) -> list[Step]:
+    """The steps of a way: those of two undisturbed runs in a row, in the order of the latter."""
+    last: list[Step] = []
+    for _ in range(REHEARSALS):
+        before, last = last, run()
+        if last and Counter(last) == Counter(before):
+            return last
+    raise AssertionError(
+        f"no two runs took the same steps: {sorted((Counter(last) - Counter(before)).elements(), key=str)}"
+    )
+
+
+def points_of(steps: Sequence[Step]) -> Iterator[Point]:
     """Every point at which these steps can be cut: before each, within each pipeline, after each call to an application and
     after the last of all."""
+    turns: Counter[str] = Counter()
     for number, step in enumerate(steps, start=1):
-        yield Point(step=number, name=step.name)
+        turns[step.name] += 1
+        here = partial(Point, step=step.name, turn=turns[step.name])
+        yield here()
         if not all(
             each.startswith("HINCRBY") for each in step.name.split("+")
         ):  # figures, of which nothing is promised
-            yield from (Point(step=number, commands=count, name=step.name) for count in range(1, step.commands))
+            yield from (here(commands=count) for count in range(1, step.commands))
         if step.name == "POST" or number == len(steps):
-            yield Point(step=number, after=True, name=step.name)
-
-
-def _is_still(trace: Path) -> bool:
-    """Whether nothing has been done for a moment."""
-    return trace.exists() and time.time() - trace.stat().st_mtime > STILL_S
+            yield here(after=True)
 
 
 class _Watch:
@@ -276,11 +310,8 @@ class _Watch:
     def __init__(self, pid: int) -> None:
         self._descriptor = os.pidfd_open(pid)
 
-    def has_ended(self) -> bool:
-        return bool(select.select([self._descriptor], [], [], POLL_S)[0])
-
-    def ends(self) -> bool:
-        return bool(select.select([self._descriptor], [], [], PATIENCE_S)[0])
+    def ends(self, within_s: float) -> bool:
+        return bool(select.select([self._descriptor], [], [], within_s)[0])
 
     def close(self) -> None:
         os.close(self._descriptor)

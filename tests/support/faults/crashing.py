@@ -4,15 +4,18 @@ A step is a call to Redis or to an application. Nothing in the product knows: th
 around those calls, and forks a process for each order it reads from standard input.
 """
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
+from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -22,18 +25,30 @@ from redis.asyncio.client import Pipeline, Redis
 
 import service.__main__
 import workers.__main__
+import workers.ledger
 from service.domain.clock import SystemClock
 from service.outbound import Outbound
 from service.store.fleet_clock import FleetClock
+from service.store.record import _load_scripts
 from tests.support.processes import ROOT, clean_environment
+from workers.ledger import Ledger
+from workers.sweep import Sweeper
 
 T = TypeVar("T")
 
-NEVER: Final = 0
+NOWHERE: Final = ""
 """As the step to die at: none."""
 
+AS_THEY_COME: Final = 0
+"""As how many outcomes are written together: those that there are."""
+
+_SCRIPTS: Final = {
+    sha1(source.encode(), usedforsecurity=False).hexdigest(): f"{name}.lua" for name, source in _load_scripts().items()
+}
+"""The scripts by the names Redis has for them."""
+
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
-"""Whether this is the job of the revocation whose steps are counted."""
+"""Whether this is the job whose steps are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +61,20 @@ class Order:
     log: str
     trace: str
     """A file to which each step is written before it is taken."""
-    step: int = NEVER
-    """The step to die at, counted from 1."""
+    step: str = NOWHERE
+    """The step to die at, by name."""
+    turn: int = 1
+    """At which of the steps of that name. What is done side by side is not always done in the same order: the number of a step
+    among all would not be the same step each time."""
     commands: int = 0
     """How many commands of that step's pipeline still reach Redis; 0: it is never sent."""
     after: bool = False
     """Die only when that step is done, before anything is made of its answer."""
     revocation_id: str = ""
-    """Of a worker: whose steps are counted."""
+    """Of a worker: whose steps are counted, in the first job of it."""
+    together: int = AS_THEY_COME
+    """Of a worker: how many outcomes are written together. Whether an outcome finds another waiting is chance, and a step less
+    is taken when it does."""
     clock_ahead_s: float = 0.0
     """How far ahead of this machine's its clock is, in seconds: what has been leased is soon free again."""
 
@@ -97,6 +118,11 @@ class Forge:
         """The process id of a process that carries out this order. It is a child of the forge's, which waits for it."""
         return int(self._ask({"order": asdict(order)}))
 
+    def ask_to_end(self, pid: int) -> int:
+        """Have one finish what it does and end; how it ended."""
+        os.kill(pid, signal.SIGTERM)
+        return self.wait(pid)
+
     def wait(self, pid: int) -> int:
         """How one ended; negative: by which signal."""
         return int(self._ask({"wait": pid}))
@@ -125,8 +151,10 @@ def steps_of(trace: Path) -> list[Step]:
 @dataclass(kw_only=True)
 class _Crash:
     order: Order
-    taken: int = 0
+    taken: Counter[str] = field(default_factory=Counter)
     trace: Any = field(default=None)
+    job: str | None = None
+    """The job whose steps are counted, once it has been taken."""
 
     def is_meant(self) -> bool:
         if self.order.module == "service":
@@ -139,10 +167,10 @@ class _Crash:
         """Take a step, unless this is where it ends."""
         if not self.is_meant():
             return await act()
-        self.taken += 1
+        self.taken[name] += 1
         self.trace.write(json.dumps({"name": name, "commands": commands}) + "\n")
         self.trace.flush()
-        here = self.taken == self.order.step
+        here = (name, self.taken[name]) == (self.order.step, self.order.turn)
         if here and not self.order.after:
             if self.order.commands and shorten is not None:
                 shorten(self.order.commands)
@@ -162,14 +190,14 @@ class _Crash:
         post, run_job, start_jobs = Outbound.post_form, Worker.run_job, Worker.start_jobs
 
         async def one(client: Any, *args: Any, **options: Any) -> Any:
-            return await self.around(str(args[0]), 1, lambda: execute(client, *args, **options))
+            return await self.around(_name(args), 1, lambda: execute(client, *args, **options))
 
         async def at_once(pipeline: Any, *args: Any, **options: Any) -> Any:
-            return await self.around(str(args[0]), 1, lambda: immediate(pipeline, *args, **options))
+            return await self.around(_name(args), 1, lambda: immediate(pipeline, *args, **options))
 
         async def together(pipeline: Any, *args: Any, **options: Any) -> Any:
             stack = pipeline.command_stack
-            name = "+".join(str(command[0][0]) for command in stack)
+            name = "+".join(_name(command[0]) for command in stack)
             alone = pipeline.is_transaction or pipeline.explicit_transaction
 
             def shorten(count: int) -> None:
@@ -183,12 +211,16 @@ class _Crash:
             return await self.around("POST", 1, lambda: post(outbound, *args, **options))
 
         async def run(worker: Any, job_id: str, *args: Any) -> None:
-            _ours.set(job_id.startswith(self.order.revocation_id))
+            _ours.set(job_id == self.job)
             await run_job(worker, job_id, *args)
 
         async def begin(worker: Any, job_ids: list[bytes]) -> None:
             for each in job_ids:
-                token = _ours.set(each.decode().startswith(self.order.revocation_id))
+                # Only when it is taken: arq looks again and again at a job that runs, as often as chance will have it.
+                is_taken = self.job is None and each.decode().startswith(self.order.revocation_id)
+                if is_taken:
+                    self.job = each.decode()
+                token = _ours.set(is_taken)
                 try:
                     await start_jobs(worker, [each])
                 finally:
@@ -201,9 +233,33 @@ class _Crash:
             (Outbound, "post_form", sent),
         ]
         if self.order.revocation_id:
-            hands += [(Worker, "run_job", run), (Worker, "start_jobs", begin)]
+            hands += [(Worker, "run_job", run), (Worker, "start_jobs", begin), (Sweeper, "sweep", _found_nothing)]
+        if self.order.together != AS_THEY_COME:
+            workers.ledger.MAX_BATCH = self.order.together  # type: ignore[misc]  # in this process alone
+            hands.append((Ledger, "write", _once_there_are(self.order.together)))
         for owner, name, hand in hands:
             setattr(owner, name, hand)
+
+
+def _name(command: Sequence[object]) -> str:
+    """What a command is called: a script by its file's name."""
+    return _SCRIPTS.get(str(command[1]), "a script") if command[0] in {"EVALSHA", "EVAL"} else str(command[0])
+
+
+async def _found_nothing(_sweeper: Sweeper) -> int:
+    """What those left that died before is not for this process: it would come between, whenever their leases run out."""
+    return 0
+
+
+def _once_there_are(count: int) -> Callable[..., Awaitable[bool]]:
+    """Hand outcomes in together, once there are so many."""
+    write, everybody = Ledger.write, asyncio.Barrier(count)
+
+    async def handed_in(ledger: Ledger, entry: Any) -> bool:
+        await everybody.wait()
+        return await write(ledger, entry)
+
+    return handed_in
 
 
 def _die() -> None:
@@ -231,8 +287,7 @@ def _set_ahead(ahead_s: float) -> None:
         return machines(clock) + ahead_ms
 
     def fleet_ahead(clock: FleetClock) -> int:
-        # Until it has been read it is the machine's, which is ahead already.
-        return fleets(clock) + (0 if clock._ahead_ms is None else ahead_ms)
+        return fleets(clock) + ahead_ms
 
     SystemClock.now_ms = machine_ahead  # type: ignore[method-assign, assignment]
     FleetClock.now_ms = fleet_ahead  # type: ignore[method-assign, assignment]

@@ -1,0 +1,78 @@
+"""What one HTTP/1.1 connection sends, read with the bounds h11 lacks: where a request ends must never be in doubt, and no
+request may take the process for itself.
+
+h11 bounds a head, and not into how many pieces a body is cut: each chunk is an event of its own, and a megabyte of chunks of one
+byte is a second of nothing else.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import h11
+
+SLICE_BYTES: Final = 8192
+"""Most bytes that are handed to h11 at once. What a socket has may be a quarter of a megabyte, and h11 looks at the length of a
+head only after it was handed all of it."""
+
+MAX_CHUNKS: Final = 1024
+"""Most chunks of one body. The largest body in chunks of a kilobyte has so many; libraries and proxies send 4 KiB and more."""
+
+MAX_UNWANTED_BYTES: Final = 65_536
+"""Most that is read of a request's body once it has been answered, in bytes: enough for what was on its way to end, so that the
+connection can be kept, and as large as most bodies may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How what is no HTTP/1.1, or too much of it, is answered."""
+
+    status: int
+    error: str
+    description: str
+
+
+class RequestReader(h11.Connection):
+    """The server's end of h11, which keeps what is wrong (`fault`) instead of raising it, and reads nothing from there on."""
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(h11.SERVER, max_head_bytes)
+        self.fault: h11.RemoteProtocolError | None = None
+        self._chunks = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """The next part of a request, or that there is none: NEED_DATA also where something is wrong."""
+        if self.fault is not None:
+            return h11.NEED_DATA
+        try:
+            event = super().next_event()
+            self._check(event)
+        except h11.RemoteProtocolError as error:
+            self.fault = error
+            return h11.NEED_DATA
+        return event
+
+    def refusal(self) -> Refusal | None:
+        """How what was wrong is to be answered, if anything was."""
+        if self.fault is None:
+            return None
+        received, _ = self.trailing_data
+        match self.fault.error_status_hint:
+            case 413:
+                return Refusal(413, "request_too_large", str(self.fault))
+            case 431 if b"\n" not in received and self.our_state is h11.IDLE:
+                return Refusal(414, "request_too_large", "the request's target is too long")
+            case 431:
+                return Refusal(431, "request_too_large", "the headers are too long")
+            case 501:
+                return Refusal(501, "not_implemented", "this transfer encoding is not known here")
+            case _:
+                return Refusal(400, "invalid_request", "what came is not HTTP/1.1")
+
+    def _check(self, event: h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]) -> None:
+        """Raise RemoteProtocolError for what h11 would let pass."""
+        if isinstance(event, h11.Request):
+            self._chunks = 0
+        elif isinstance(event, h11.Data) and event.chunk_end:
+            self._chunks += 1
+            if self._chunks > MAX_CHUNKS:
+                raise h11.RemoteProtocolError("the body comes in too many chunks", error_status_hint=413)

@@ -1,0 +1,148 @@
+"""A body in many small pieces, and one that goes on after its answer: neither takes the process from everybody else."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.web.http_framing import MAX_CHUNKS, MAX_UNWANTED_BYTES
+from service.web.http_protocol import Bounds
+from tests.support.authorization_server import AuthorizationServer
+from tests.support.clock import HandClock
+from tests.support.http_service import ADMIN_TOKEN, http_service
+from tests.support.raw_http import connect, connected, exchange, head, read_answer
+
+CLOSE = "Connection: close"
+BY_ADMINISTRATOR = f"Authorization: Bearer {ADMIN_TOKEN}"
+CHUNKED = "Transfer-Encoding: chunked"
+OK_WITHIN_S = 0.5
+"""Longest anybody else may wait meanwhile, in seconds: a free process answers in a few milliseconds."""
+
+
+@pytest.fixture
+def service(redis_url: str, tmp_path: Path) -> Iterator[AuthorizationServer]:
+    """No deadline ends what is sent here."""
+    bounds = Bounds(max_connections=64, head_s=600.0, body_s=600.0, write_s=600.0)
+    with http_service(redis_url, tmp_path, clock=HandClock(), bounds=bounds) as running:
+        yield running
+
+
+def url_of(service: AuthorizationServer) -> str:
+    return str(service.http.base_url)
+
+
+@contextlib.contextmanager
+def sending(connection: socket.socket, data: bytes) -> Iterator[threading.Thread]:
+    """Somebody who sends all of it, as fast as it is taken, while the block runs."""
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(data)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield sender
+    finally:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        sender.join()
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v2/clients", "/oauth/backchannel-logout/connection/okta", "/webhooks/okta/connection/okta"]
+)
+def test_a_body_in_chunks_of_one_byte_keeps_nobody_waiting(service: AuthorizationServer, path: str) -> None:
+    form = "Content-Type: application/x-www-form-urlencoded"
+    with connected(url_of(service)) as hostile:
+        hostile.sendall(head("POST", path, form, CHUNKED))
+        slowest = 0.0
+        with sending(hostile, b"1\r\nx\r\n" * 2_000_000):
+            for _ in range(10):
+                began = time.monotonic()
+                answer = exchange(url_of(service), head("GET", "/healthz", CLOSE))
+                slowest = max(slowest, time.monotonic() - began)
+                assert answer is not None
+                assert answer.status == 200
+    assert slowest < OK_WITHIN_S
+
+
+def test_a_body_in_too_many_chunks_is_413_and_the_connection_closed(service: AuthorizationServer) -> None:
+    start = head("POST", "/api/v2/clients", BY_ADMINISTRATOR, CHUNKED)
+    answer = exchange(url_of(service), start + b"1\r\n \r\n" * (MAX_CHUNKS + 1))
+    assert answer is not None
+    assert answer.status == 413
+    assert answer.json()["error"] == "request_too_large"
+    assert "chunks" in answer.json()["error_description"]
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert 'logoutd_limited_total{limit="chunks"} 1.0' in service.http.get("/metrics").text
+
+
+def test_as_many_chunks_as_may_be_are_a_body_like_any_other(service: AuthorizationServer) -> None:
+    start = head("POST", "/api/v2/clients", BY_ADMINISTRATOR, CHUNKED, CLOSE)
+    answer = exchange(url_of(service), start + b"1\r\n \r\n" * (MAX_CHUNKS - 1) + b"2\r\n{}\r\n0\r\n\r\n")
+    assert answer is not None
+    assert answer.status == 201
+
+
+def test_each_request_on_a_connection_has_its_own_number_of_chunks(service: AuthorizationServer) -> None:
+    one = head("POST", "/api/v2/clients", BY_ADMINISTRATOR, CHUNKED)
+    last = head("POST", "/api/v2/clients", BY_ADMINISTRATOR, CHUNKED, CLOSE)
+    body = b"1\r\n \r\n" * (MAX_CHUNKS - 24) + b"2\r\n{}\r\n0\r\n\r\n"
+    with connected(url_of(service)) as connection:
+        connection.sendall((one + body) * 2 + last + body)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    assert received.count(b"HTTP/1.1 201 ") == 3
+
+
+@pytest.mark.parametrize("framing", [f"Content-Length: {MAX_UNWANTED_BYTES * 100}", CHUNKED])
+def test_a_body_that_goes_on_after_its_answer_is_not_read_on(service: AuthorizationServer, framing: str) -> None:
+    with connect(url_of(service)) as connection:
+        connection.sendall(head("POST", "/api/v2/clients", framing))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        piece = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+        if framing != CHUNKED:
+            piece = b"x" * 0x4000
+        with pytest.raises(ConnectionError):
+            connection.sendall(piece * 20_000)
+
+
+def test_a_small_rest_of_a_body_is_taken_and_the_connection_kept(service: AuthorizationServer) -> None:
+    with connected(url_of(service)) as connection:
+        connection.sendall(head("POST", "/api/v2/clients", f"Content-Length: {MAX_UNWANTED_BYTES}"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        connection.sendall(b"x" * MAX_UNWANTED_BYTES + head("GET", "/healthz", CLOSE))
+        answer = read_answer(connection)
+        assert answer is not None
+        assert answer.status == 200
+
+
+def test_requests_that_come_all_at_once_are_answered_one_after_the_other(service: AuthorizationServer) -> None:
+    """More of them than is read at a time, and what follows each waits for its answer."""
+    with connected(url_of(service)) as connection:
+        connection.sendall(head("GET", "/healthz") * 500 + head("GET", "/healthz", CLOSE))
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    assert received.count(b"HTTP/1.1 200 ") == 501
+
+
+@pytest.mark.parametrize("before", [b"", head("GET", "/healthz")])
+def test_a_head_that_is_too_long_is_not_read_whole_though_it_comes_at_once(
+    service: AuthorizationServer, before: bytes
+) -> None:
+    """Its headers hold less than they may: it is what stands between them that there is too much of."""
+    padded = before + head("GET", "/healthz", CLOSE, *(f"X-{n}: {' ' * 4000}x" for n in range(8)))
+    with connected(url_of(service)) as connection:
+        connection.sendall(padded)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    assert b"HTTP/1.1 431 " in received

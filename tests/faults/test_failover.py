@@ -1,0 +1,153 @@
+"""A replica takes over, and the old primary lives on as a replica that hears nothing. Connections to it stay open: nobody may be
+answered from it, and nobody has to be restarted."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from service.accept import LOOK_AFTER_MS
+from service.domain.clock import SystemClock
+from service.errors import Unavailable
+from service.jobs import QUEUE
+from service.store.fleet_clock import FleetClock
+from service.store.health import inspect_redis
+from tests.support.asgi import SUBJECT, Api, refused, serving
+from tests.support.failover import Named, named
+from tests.support.identity_provider import IdentityProvider
+from tests.support.redis_server import connect
+from workers.worker import WorkerProcess
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Named]:
+    with named(tmp_path) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def idp() -> AsyncIterator[IdentityProvider]:
+    async with IdentityProvider.running() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def api(redis: Named, tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(redis.url, tmp_path) as opened:
+        yield opened
+
+
+async def signed_in(api: Api, idp: IdentityProvider) -> tuple[str, str]:
+    """Somebody signed in at one application: their session and refresh token."""
+    await api.connection(idp, "crm")
+    session = await api.sign_in(idp, "crm")
+    return str(session["session_id"]), await api.refresh_token(session, "crm")
+
+
+def sub_id(idp: IdentityProvider) -> dict[str, object]:
+    """The body of a request to sign SUBJECT out."""
+    return {"sub_id": {"format": "iss_sub", "iss": idp.issuer, "sub": SUBJECT}}
+
+
+async def honoured(api: Api, token: str) -> bool:
+    """Whether a refresh token is."""
+    answer = await api.introspect(token)
+    assert answer.status_code == 200
+    return bool(answer.json()["active"])
+
+
+async def test_a_process_that_only_reads_is_never_answered_from_the_demoted_primary(
+    redis: Named, api: Api, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    session_id, token = await signed_in(api, idp)
+    assert await honoured(api, token)
+    redis.demote()
+    refused(await api.introspect(token), 503, "temporarily_unavailable")
+    refused(await api.introspect(session_id, token_type_hint="session"), 503, "temporarily_unavailable")
+    refused(await api.get(f"/api/v2/sessions/{session_id}"), 503, "temporarily_unavailable")
+    redis.lead_to_the_new_one()
+    async with serving(redis.url, tmp_path) as another:
+        another.clock.advance(1)
+        assert (await another.global_token_revocation(idp, sub_id(idp))).status_code == 204
+    assert not await honoured(api, token)
+    assert not (await api.introspect(session_id, token_type_hint="session")).json()["active"]
+    told = (await api.get(f"/api/v2/sessions/{session_id}")).json()
+    assert told["ended_at"] is not None
+
+
+async def test_a_write_refused_by_the_demoted_primary_is_503_until_its_name_leads_to_the_new_one_and_then_succeeds(
+    redis: Named, api: Api, idp: IdentityProvider
+) -> None:
+    _, token = await signed_in(api, idp)
+    redis.demote()
+    refused(await api.global_token_revocation(idp, sub_id(idp)), 503, "temporarily_unavailable")
+    refused(await api.post("/api/v2/sessions", _sign_in(idp)), 503, "temporarily_unavailable")
+    redis.lead_to_the_new_one()
+    assert (await api.post("/api/v2/sessions", _sign_in(idp))).status_code == 201
+    assert (await api.global_token_revocation(idp, sub_id(idp))).status_code == 204
+    assert not await honoured(api, token)
+
+
+async def test_a_worker_and_its_queue_move_to_the_new_primary_by_themselves(
+    redis: Named, api: Api, idp: IdentityProvider
+) -> None:
+    await signed_in(api, idp)
+    worker = WorkerProcess(api.resources)
+    await worker.create_arq_worker(burst=True).async_run()
+    redis.demote()
+    await api.resources.queue.revoke("rev_1")
+    redis.lead_to_the_new_one()
+    assert (await api.global_token_revocation(idp, sub_id(idp))).status_code == 204
+    # A hint may be lost to the old one, which arq takes for a job that is queued already; the sweeper finds the work.
+    api.clock.advance(2 * LOOK_AFTER_MS / 1000)
+    await worker.sweeper.sweep()
+    with closing(connect(redis.pair.replica)) as new:
+        assert new.zcard(QUEUE) == 1, "queued where the record is"
+    await worker.create_arq_worker(burst=True).async_run()
+    await worker.notifier.drain(10)
+    (receipt,) = (await api.get("/api/v2/revocations")).json()["items"]
+    assert receipt["state"] != "accepted", "a worker has seen to it"
+    worker.notifier.close()
+
+
+async def test_a_look_at_the_clock_of_the_demoted_primary_fails_and_gives_its_connections_up(
+    redis: Named, api: Api
+) -> None:
+    record = api.resources.record
+    clock = FleetClock(record, SystemClock())
+    assert await clock.read()
+    redis.demote()
+    with pytest.raises(Unavailable, match="a replica answers"):
+        await clock.read()
+    redis.lead_to_the_new_one()
+    # Whatever reads next: nothing asks what this one is answered by.
+    assert (await record.run("ROLE"))[0] == "master"
+
+
+async def test_a_connection_that_was_in_use_when_the_primary_was_found_demoted_is_not_used_again(
+    redis: Named, api: Api
+) -> None:
+    record = api.resources.record
+    pool = record.client.connection_pool
+    in_use = await pool.get_connection()
+    redis.demote()
+    with pytest.raises(Unavailable):
+        await record.run("SET", "a", "1")
+    redis.lead_to_the_new_one()
+    await pool.release(in_use)
+    assert (await record.run("ROLE"))[0] == "master"
+
+
+async def test_a_user_that_may_not_ask_for_the_role_is_served_and_warned_of(redis: Named, tmp_path: Path) -> None:
+    with closing(connect(redis.pair.primary)) as client:
+        client.execute_command("ACL", "SETUSER", "ours", "on", ">secret", "~*", "&*", "+@all", "-role")
+    async with serving(f"unix://ours:secret@{redis.link}", tmp_path) as api:
+        (told,) = [each for each in await inspect_redis(api.resources.record.client) if each.subject == "redis role"]
+        assert (told.level, "may not run ROLE" in told.detail) == ("warn", True)
+        assert await FleetClock(api.resources.record, SystemClock()).read()
+
+
+def _sign_in(idp: IdentityProvider) -> dict[str, object]:
+    return {"connection": "okta", "subject": {"iss": idp.issuer, "sub": SUBJECT}, "clients": [{"client_id": "crm"}]}
