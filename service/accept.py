@@ -99,6 +99,13 @@ class Sink:
         named = {"connection_id": request.connection_id, "initiator": request.initiator}
         if verdict == "began":
             log.error("connection.held", **named, people=len(request.user_ids))
+            held = Fact(
+                event="connection.held",
+                connection_id=request.connection_id,
+                initiator=request.initiator,
+                people_total=len(request.user_ids),
+            )
+            await self.trail.append([held])
         found = await self.revocations.get(request.revocation_id)
         if found is not None and found.revoked_at_ms is not None:
             # What was answered with success before is so again, held or not.

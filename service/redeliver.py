@@ -16,6 +16,8 @@ from service.domain.revocation import Revocation
 from service.errors import Conflict, NotFound
 from service.jobs import Queue
 from service.store.applications import Applications
+from service.store.audit import Trail
+from service.store.audit_outcomes import tell_outcomes
 from service.store.dead_letters import DeadLetters
 from service.store.deliveries import Deliveries
 from service.store.pages import Mark
@@ -55,6 +57,7 @@ class Redeliverer:
     redeliveries: Redeliveries
     queue: Queue
     clock: Clock
+    trail: Trail
 
     async def one(self, delivery_id: str, *, force: bool = False) -> Redelivered:
         """Try one dead delivery anew; with `force` also one that was delivered or skipped. Raises NotFound, Conflict."""
@@ -112,6 +115,16 @@ class Redeliverer:
         left = list(delivery_ids)
         for _ in range(TRIES):
             changes = await self._plan(left, refused, now_ms=now_ms, force=force)
+            # First, as with every outcome; a row that is tried for each session in its place ends with that.
+            await tell_outcomes(
+                self.trail,
+                [
+                    (revocation, each)
+                    for revocation, change in changes
+                    for each in change.after
+                    if each.state not in OPEN
+                ],
+            )
             outcomes = await self.redeliveries.write(changes, now_ms=now_ms)
             left = []
             for (revocation, change), outcome in zip(changes, outcomes, strict=True):

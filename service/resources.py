@@ -211,6 +211,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
                 redeliveries=redeliveries,
                 queue=queue,
                 clock=fleet_clock,
+                trail=trail,
             ),
             dry_runs=DryRuns(record),
             blast_radius=blast_radius,

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from service.domain.audit import Event, Fact
 from service.domain.client_health import FIRST_PROBE_MS, HoldReason
 from service.domain.clock import Clock
 from service.domain.delivery import Delivery
 from service.domain.retry_schedule import RetrySchedule
 from service.domain.revocation import Revocation
+from service.store.audit import Trail
 from service.store.client_health import Addressee, Change, ClientHealths, Report
 from service.telemetry import get_logger
 from workers.ledger import Held
@@ -35,6 +37,7 @@ class Admission:
     slots: Slots
     retry_schedule: RetrySchedule
     receipt_ms: int
+    trail: Trail
 
     async def blocked(self, addressee: Addressee, attempt: str, lease_until_ms: int) -> Held | None:
         """Why this may not be sent now, if it may not. Where one delivery may find out whether the application is back, this
@@ -106,6 +109,12 @@ class Admission:
         if change in {"opened", "suspended", "probed"}:
             self.slots.bounce(client_id)
         told = _CHANGES.get(change)
+        is_back = change == "closed" and addressee.health.suspended_at_ms is not None
+        if change == "suspended" or is_back:
+            event: Event = "client.recovered" if is_back else "client.suspended"
+            await self.trail.append(
+                [Fact(event=event, client_id=client_id, reason=outcome.error, status=outcome.status)]
+            )
         if told is not None:
             (log.warning if change == "suspended" else log.info)(told, client_id=client_id, error=outcome.error)
 

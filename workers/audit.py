@@ -1,39 +1,34 @@
-"""What the audit trail is told of deliveries: how each ended."""
+"""What workers tell the audit trail: how deliveries ended, and which keys logout tokens are signed with."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from service.domain.audit import Event, Fact
-from service.domain.delivery import Delivery, State
-from service.domain.revocation import Revocation
+from service.domain.audit import Fact
+from service.keys.ring import KeyRing
 from service.store.audit import Trail
-from service.store.pseudonyms import Pseudonym
+from service.store.audit_outcomes import tell_outcomes
+from service.store.told_keys import ToldKeys
 
-_EVENTS: Final[Mapping[State, Event]] = {
-    "delivered": "delivery.delivered",
-    "dead": "delivery.dead",
-    "skipped": "delivery.skipped",
-}
+__all__ = ["KeysTeller", "tell_outcomes"]
 
 
-async def tell_outcomes(trail: Trail, ended: Sequence[tuple[Revocation, Delivery]]) -> None:
-    """Tell of deliveries that have ended, before they are recorded as such. Raises Unavailable: then they must not be."""
-    if not ended:
-        return
-    names = await trail.pseudonyms.of_all(list(dict.fromkeys(delivery.user_id for _, delivery in ended)))
-    await trail.append([_fact(revocation, delivery, names) for revocation, delivery in ended])
+@dataclass(kw_only=True)
+class KeysTeller:
+    """Tells of the signing keys when they change: another file, or a key whose time has come. All processes read one file, so
+    what one of them has told no other tells again."""
 
+    key_ring: KeyRing
+    told_keys: ToldKeys
+    trail: Trail
+    _seen: Sequence[str] = field(default=())
 
-def _fact(revocation: Revocation, delivery: Delivery, names: Mapping[str, Pseudonym]) -> Fact:
-    name = names.get(delivery.user_id)
-    return Fact(
-        event=_EVENTS[delivery.state],
-        connection_id=revocation.connection_id,
-        people=() if name is None else (name.person,),
-        revocation_id=revocation.revocation_id,
-        delivery=None if name is None else name.delivery(delivery.delivery_id),
-        client_id=delivery.client_id,
-        reason=delivery.reason,
-        status=delivery.attempts[-1].status if delivery.attempts else None,
-        attempts=delivery.attempt_count,
-    )
+    async def tell(self) -> None:
+        """Tell of them, where they are others than this process and the trail have known. Raises Unavailable."""
+        places = self.key_ring.keys.places(now_s=self.key_ring.now_s)
+        keys = tuple(f"{each.kid} {each.algorithm} {each.state}" for each in places)
+        if keys == self._seen:
+            return
+        if await self.told_keys.latest() != keys:
+            await self.trail.append([Fact(event="signing_keys.changed", keys=keys)])
+            await self.told_keys.note(keys)
+        self._seen = keys

@@ -21,9 +21,11 @@ from service.resources import Resources, end_tasks
 from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
 from service.store.record import CALL_TIMEOUT_S
 from service.store.sessions import DAY_MS
+from service.store.told_keys import ToldKeys
 from service.telemetry import get_logger
 from workers.admission import Admission
 from workers.arq_worker import ArqWorker, guarded
+from workers.audit import KeysTeller
 from workers.ledger import FINISH_S, Ledger
 from workers.notify import Notifier
 from workers.redelivered import Redelivered
@@ -119,6 +121,7 @@ class WorkerProcess:
                 slots=slots,
                 retry_schedule=resources.settings.retry_schedule,
                 receipt_ms=receipt_ms,
+                trail=resources.trail,
             ),
             retry_schedule=resources.settings.retry_schedule,
         )
@@ -165,6 +168,10 @@ class WorkerProcess:
             redeliveries=resources.redeliveries,
         )
 
+        self.keys_teller = KeysTeller(
+            key_ring=resources.key_ring, told_keys=ToldKeys(resources.record), trail=resources.trail
+        )
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is under way."""
         background = [
@@ -174,6 +181,7 @@ class WorkerProcess:
             asyncio.create_task(self._repeat(self.redelivered.tidy, TIDY_S)),
             asyncio.create_task(self._repeat(self._beat, HEARTBEAT_S)),
             asyncio.create_task(self._repeat(self._resources.seals.keep, KEEP_TRAIL_S)),
+            asyncio.create_task(self._repeat(self.keys_teller.tell, KEEP_TRAIL_S)),
             *(asyncio.create_task(self._consume(lane)) for lane in jobs.QUEUES),
         ]
         log.info("worker.started", worker=worker_name())

@@ -7,7 +7,9 @@ from typing import Final
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
+from service.domain.audit import Fact
 from service.domain.revocation import Everything, RevocationRequest, SessionsBegunBy
+from service.errors import Unavailable
 from service.resources import Resources
 from service.store.blast_radius import HeldRequest
 from service.telemetry import get_logger
@@ -52,15 +54,27 @@ async def release_connection(request: Request) -> Response:
     resources = resources_of(request)
     connection = await find_connection(resources, request.path_params["connection_id"])
     body = await read_body(request, ReleaseBody)
+    was_held = bool(await resources.blast_radius.holds([connection.id]))
     applied = 0
     if body.apply:
         kept = await resources.blast_radius.kept(connection.id, most=MAX_APPLIED)
         for start in range(0, len(kept), APPLIED_AT_ONCE):
             await asyncio.gather(*(_apply(each, resources) for each in kept[start : start + APPLIED_AT_ONCE]))
         applied = len(kept)
-    left = await resources.blast_radius.release(connection.id, discard=not body.apply)
-    log.warning("connection.released", connection_id=connection.id, apply=body.apply, applied=applied, left=left)
+    left, discarded = await resources.blast_radius.release(connection.id, discard=not body.apply)
+    log.warning("connection.released", connection_id=connection.id, applied=applied, discarded=discarded, left=left)
+    if was_held:
+        released = Fact(event="connection.released", connection_id=connection.id)
+        await _tell(resources, replace(released, applied=applied, discarded=discarded, left=left))
     return JSONResponse({"applied": applied, "left": left}, headers=NO_STORE)
+
+
+async def _tell(resources: Resources, released: Fact) -> None:
+    try:
+        await resources.trail.append([released])
+    except Unavailable:
+        # It is done, whatever is answered; the trail has that it was asked for, and the log that this is missing.
+        return
 
 
 async def _apply(held: HeldRequest, resources: Resources) -> None:

@@ -26,6 +26,13 @@ Event = Literal[
     "operation.refused",
     "sign_in.refused",
     "person.erased",
+    "connection.held",
+    "connection.released",
+    "client.suspended",
+    "client.recovered",
+    "session.left",
+    "refresh_token.revoked",
+    "signing_keys.changed",
     "entries.omitted",
     "trail.sealed",
 ]
@@ -40,7 +47,8 @@ EVENTS: Final[Mapping[Event, str]] = {
     "delivery.delivered": "An application was told: it answered `status` at attempt number `attempts`.",
     "delivery.dead": "An application could not be told, and nothing more will be tried; `reason` says why.",
     "delivery.skipped": "An application is not told; `reason` says why.",
-    "operation.requested": "An operator is about to change something. Written before anything is changed.",
+    "operation.requested": "An operator is about to change something: `resource`, where there is such a thing. Written before "
+    "anything is changed.",
     "operation.done": "They have changed it: `operation` is the call's operationId, `resource` what it was done to, "
     "`members` the names of what was given.",
     "operation.failed": "They could not, or not wholly: `reason` says why. What comes in parts, such as the release of a "
@@ -50,6 +58,14 @@ EVENTS: Final[Mapping[Event, str]] = {
     "sign_in.refused": "A sign-in was refused that had begun before its person was last signed out.",
     "person.erased": "A person's identifiers are forgotten, and their pseudonym leads to nobody from here on, unless "
     "`operation.failed` follows.",
+    "connection.held": "A connection has asked to sign out more people than it may; what it asks for is held from here on.",
+    "connection.released": "An operator has ended that: `applied` requests are in force now, `discarded` are forgotten, `left` "
+    "are held still.",
+    "client.suspended": "An application has not answered for so long that it is asked once an hour from here on.",
+    "client.recovered": "A suspended application has answered again.",
+    "session.left": "An application is about to leave somebody's session; its refresh tokens there end with that.",
+    "refresh_token.revoked": "An application gives a refresh token back: `resource` and all it was rotated from and into end.",
+    "signing_keys.changed": "Logout tokens are signed with other keys: `keys` are those of the file, and what each is for now.",
     "entries.omitted": "So many (`count`) entries of one kind (`of`) were not written since `since`, for there were too many.",
     "trail.sealed": "Everything up to here is as it was written, this too: `seal` proves it.",
 }
@@ -98,6 +114,10 @@ class Fact:
     reason: str | None = None
     status: int | None = None
     attempts: int | None = None
+    keys: tuple[str, ...] = ()
+    applied: int | None = None
+    discarded: int | None = None
+    left: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from service.domain.audit import Fact
 from service.telemetry import get_logger
 from service.web.access import require_caller
 from service.web.found import find_session
@@ -27,6 +28,19 @@ async def leave_session(request: Request) -> Response:
     history = await resources.durability.history()
     part = next((each for each in session.participants if each.client_id == client_id), None)
     if part is not None:
+        name = await resources.trail.pseudonyms.of_person(session.user_id)
+        left = Fact(
+            event="session.left",
+            connection_id=session.connection_id,
+            client_id=client_id,
+            people=() if name is None else (name,),
+            people_total=1,
+        )
+        if session.active(resources.fleet_clock.now_ms()):
+            await resources.trail.append([left])
+        else:
+            # It stays in one that has ended, and may leave that as often as it likes.
+            await resources.trail.append_bounded(left)
         ended = await resources.sessions.leave(session, part)
         log.info("session.left", session_id=session.session_id, client_id=client_id, refresh_tokens_ended=ended)
     # Also where it had left: it may not have been answered so yet.

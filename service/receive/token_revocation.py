@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from service.domain.audit import Fact
 from service.domain.refresh_token import MAX_TOKEN_LENGTH, RefreshToken
 from service.errors import InvalidRequest
 from service.resources import Resources
@@ -41,6 +42,18 @@ async def _end(resources: Resources, caller: Caller, token: RefreshToken) -> Non
         # An invalid token as far as this client goes, and so answered: no way to learn which tokens there are. The log has it.
         log.warning("refresh_token.not_its_own", caller=caller.application.client_id, **told)
         return
+    if await resources.people.families.has_ended(token.user_id, token.family_id):
+        return
+    name = await resources.trail.pseudonyms.of_person(token.user_id)
+    revoked = Fact(
+        event="refresh_token.revoked",
+        connection_id=token.connection_id,
+        client_id=token.client_id,
+        people=() if name is None else (name,),
+        people_total=1,
+        resource=token.refresh_token_id,
+    )
+    await resources.trail.append([revoked])
     now_ms = resources.fleet_clock.now_ms()
     # No receipt: it is the application's own act, which has nobody else to tell and happens at every sign-out.
     await resources.people.families.end(

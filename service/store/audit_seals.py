@@ -11,6 +11,7 @@ remembers the newest seal it has seen, and sets none where that is missing.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Final
 
 from service.domain.audit import Fact, cause
@@ -31,6 +32,16 @@ SEAL_MS: Final = 60_000
 """Least time between two seals, in milliseconds: for about so long what was appended can be changed unseen."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What the next seal is made with and comes after."""
+
+    key: bytes
+    pointer: str
+    """The id of the latest seal, as it is told, or nothing."""
+    latest: Seal | None
+
+
 class Seals:
     """Sets and verifies seals, and trims by them. `keep_ms`: how long entries are kept."""
 
@@ -47,25 +58,16 @@ class Seals:
         """Seal what has been appended since the latest seal, and drop what is too old; whether there was anything, and it
         could be done. `now_ms`: by Redis' clock, where it was asked already."""
         now_ms = await self._now_ms() if now_ms is None else now_ms
-        key = await self._trail.pseudonyms.sealing_key()
-        if key is None:
-            self._refuse("key_of_another", "audit.not_sealed")
-            return False
         for _ in range(MOST_TRIES):
-            pointer, before = await self._latest(key)
-            missing = await self._missing(before)
-            if missing:
-                if self._refuse(missing, "audit.cut_back"):
-                    await Statistics(self._record).count_cut_back()
+            looked = await self._look()
+            if looked is None:
                 return False
-            self._refused = ""
-            made, trim_to = await self._make(key, before, now_ms)
+            made, trim_to = await self._make(looked.key, looked.latest, now_ms)
             if made is None:
-                self._newest = before
                 return False
             last, seal = made
             keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL]
-            if await self._record.script("seal_trail", keys, [last, pointer, seal.id, seal.text, trim_to]):
+            if await self._record.script("seal_trail", keys, [last, looked.pointer, seal.id, seal.text, trim_to]):
                 self._newest = seal
                 log.info("audit.sealed", number=seal.number, seal=seal.seal, entries=seal.count, through=last)
                 return True
@@ -83,9 +85,25 @@ class Seals:
         # One of a time to come holds up no other: nobody but a stranger dates entries.
         place = place_of(latest or "")
         if place is not None and 0 <= now_ms - place[0] < SEAL_MS:
+            await self._look()
             return
         await self._trail.tell_omitted()
         await self.seal(now_ms=now_ms)
+
+    async def _look(self) -> "_Looked | None":
+        """Look at the latest seal, and remember it; None where none may be set after it."""
+        key = await self._trail.pseudonyms.sealing_key()
+        if key is None:
+            self._refuse("key_of_another", "audit.not_sealed")
+            return None
+        pointer, latest = await self._latest(key)
+        missing = await self._missing(latest, key)
+        if missing:
+            if self._refuse(missing, "audit.cut_back"):
+                await Statistics(self._record).count_cut_back()
+            return None
+        self._newest, self._refused = latest, ""
+        return _Looked(key=key, pointer=pointer, latest=latest)
 
     async def _latest(self, key: bytes) -> tuple[str, Seal | None]:
         """The latest seal's id as it is told, and that seal, unless it says that it is by this key and is not."""
@@ -94,13 +112,16 @@ class Seals:
         is_one = seal is not None and (seal.is_proven(key) or not seal.is_by(key))
         return found.get("id", ""), seal if is_one else None
 
-    async def _missing(self, latest: Seal | None) -> str:
+    async def _missing(self, latest: Seal | None, key: bytes) -> str:
         """Why the newest seal this process knows is not one of those that the latest stands for; nothing where it is."""
         newest = self._newest
         if newest is None or latest == newest:
             return ""
         if latest is None or latest.number <= newest.number:
             return "older_seal" if latest is not None and latest.number < newest.number else "another_seal"
+        if newest.is_by(key) and not latest.is_by(key):
+            # Nobody else has a key to seal with: this deployment's is still the one that sealed before.
+            return "seal_by_another_key"
         if _after(latest.begins) > _after(newest.id):
             return ""
         found = await self._trail.page(first=newest.id, last=newest.id, limit=1)

@@ -113,13 +113,16 @@ class BlastRadius:
         """It is in force."""
         await self._record.run("HDEL", keyspace.held(connection_id), revocation_id)
 
-    async def release(self, connection_id: str, *, discard: bool) -> int:
-        """End the hold, unless something is kept that is not to be discarded; how many such requests there are."""
+    async def release(self, connection_id: str, *, discard: bool) -> tuple[int, int]:
+        """End the hold, unless something is kept that is not to be discarded; how many such requests there are, and how many
+        were discarded."""
         keys = (keyspace.counted_people, keyspace.hold, keyspace.held, keyspace.held_people)
-        left = await self._record.script("release_hold", [of(connection_id) for of in keys], ["1" if discard else "0"])
+        left, discarded = await self._record.script(
+            "release_hold", [of(connection_id) for of in keys], ["1" if discard else "0"]
+        )
         if left == 0:
             await self._record.run("ZREM", keyspace.HELD_CONNECTIONS, connection_id)
-        return int(left)
+        return int(left), int(discarded)
 
     async def count_held(self) -> int:
         """How many connections are held."""

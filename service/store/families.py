@@ -43,6 +43,12 @@ class Families:
             [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
         )
 
+    async def has_ended(self, user_id: str, family_id: str) -> bool:
+        """Whether something has ended it, or it is forgotten: then it ends no more."""
+        key = keyspace.token_family(user_id, family_id)
+        there, ended = await self._record.pipeline([("EXISTS", key), ("HEXISTS", key, "ended_by")])
+        return not there or bool(ended)
+
     async def tokens_ended(self, user_id: str, family_id: str, revocation_id: str) -> int:
         """How many tokens that were honoured a revocation ended with the family; none when another had ended it before."""
         key = keyspace.token_family(user_id, family_id)

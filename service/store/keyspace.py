@@ -69,6 +69,7 @@ places a key by what is in its braces, and one without braces by its whole name,
 | `logoutd:{audit}:trail` | stream | what happened, as JSON (`service.domain.audit`) | pruned to audit_days by the workers |
 | `logoutd:{audit}:seal` | hash | the latest seal of the trail: `id` and text (`entry`) | for ever |
 | `logoutd:{audit}:bounds` | hash | by kind of entry: how many were written this minute, and omitted | a day from the latest on |
+| `logoutd:{audit}:signing-keys` | string | the signing keys the trail was told of last, public, as JSON | for ever |
 | `logoutd:{audit}:key` | string | the key of its pseudonyms and seals, or a fingerprint of the given one | for ever |
 """
 
@@ -92,6 +93,7 @@ WORKERS: Final = f"{PREFIX}:workers"
 AUDIT_TRAIL: Final = f"{PREFIX}:{{audit}}:trail"
 AUDIT_SEAL: Final = f"{PREFIX}:{{audit}}:seal"
 AUDIT_BOUNDS: Final = f"{PREFIX}:{{audit}}:bounds"
+AUDIT_SIGNING_KEYS: Final = f"{PREFIX}:{{audit}}:signing-keys"
 AUDIT_KEY: Final = f"{PREFIX}:{{audit}}:key"
 
 

@@ -9,17 +9,24 @@ alone.
 import contextlib
 import functools
 import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from service.domain.audit import Event, Fact
-from service.errors import LogoutdError, NotAllowed, NotAuthenticated, ReauthenticationRequired, Unavailable
+from service.domain.identifiers import revocation_id_of
+from service.errors import LogoutdError, NotAllowed, NotAuthenticated, NotFound, ReauthenticationRequired, Unavailable
+from service.resources import Resources
 from service.web.access import require_administrator
+from service.web.found import find_connection
 from service.web.operation import Endpoint, Operation
 from service.web.problems import reason_of
 from service.web.state import Request, resources_of
+
+_PLACES: Final = re.compile(r"\{(\w+)\}")
 
 MOST_MEMBERS: Final = 100
 """Most names of members in one entry: a body may hold thousands."""
@@ -35,6 +42,8 @@ def audited(operation: Operation) -> Operation:
         return replace(operation, endpoint=_refusals_told(operation.endpoint))
     if operation.access != "administrator":
         raise ValueError(f"{operation.path}: only what operators alone may do is told as their operation")
+    if not set(_PLACES.findall(operation.path)) <= set(_KNOWN):
+        raise ValueError(f"{operation.path}: what it names could be anything")
     return replace(operation, endpoint=_refusals_told(_changes_told(operation.endpoint)))
 
 
@@ -58,7 +67,7 @@ def _changes_told(endpoint: Endpoint) -> Endpoint:
     async def telling(request: Request) -> Response:
         require_administrator(request)
         trail, durability = resources_of(request).trail, resources_of(request).durability
-        asked = Fact(event="operation.requested", operation=endpoint.__name__)
+        asked = Fact(event="operation.requested", operation=endpoint.__name__, resource=await _named(request))
         await trail.append([asked])
         history = await durability.history()
         try:
@@ -66,12 +75,12 @@ def _changes_told(endpoint: Endpoint) -> Endpoint:
         except Unavailable:
             raise
         except LogoutdError as error:
-            await _tell_in_vain(request, "operation.failed", endpoint, error)
+            await _tell_in_vain(request, "operation.failed", endpoint, error, resource=asked.resource)
             raise
         done = replace(
             asked,
             event="operation.done",
-            resource=_resource(request, response),
+            resource=asked.resource or _made(response),
             members=_members(await request.body()),
             status=response.status_code,
         )
@@ -87,17 +96,58 @@ def _changes_told(endpoint: Endpoint) -> Endpoint:
     return telling
 
 
-async def _tell_in_vain(request: Request, event: Event, endpoint: Endpoint, error: LogoutdError) -> None:
-    fact = Fact(event=event, operation=endpoint.__name__, reason=reason_of(error))
+async def _tell_in_vain(
+    request: Request, event: Event, endpoint: Endpoint, error: LogoutdError, *, resource: str | None = None
+) -> None:
+    fact = Fact(event=event, operation=endpoint.__name__, reason=reason_of(error), resource=resource)
     await resources_of(request).trail.append_bounded(fact)
 
 
-def _resource(request: Request, response: Response) -> str | None:
-    """What it was done to, as the path names it; what is new, as the answer does."""
-    named = [str(each) for each in request.path_params.values()]
+async def _named(request: Request) -> str | None:
+    """What the path names, as it does. Nothing where there is no such thing: it could be anybody's name then."""
+    for kind, named in request.path_params.items():
+        try:
+            return await _KNOWN[kind](resources_of(request), str(named))
+        except NotFound:
+            return None
+    return None
+
+
+async def _connection(resources: Resources, named: str) -> str:
+    await find_connection(resources, named)
+    return named
+
+
+async def _client(resources: Resources, client_id: str) -> str | None:
+    return None if await resources.applications.get(client_id) is None else client_id
+
+
+async def _revocation(resources: Resources, revocation_id: str) -> str | None:
+    return None if await resources.revocations.get(revocation_id) is None else revocation_id
+
+
+async def _delivery(resources: Resources, delivery_id: str) -> str | None:
+    """Its revocation: its own id is made of its person's, without a salt."""
+    try:
+        return await _revocation(resources, revocation_id_of(delivery_id))
+    except ValueError:
+        return None
+
+
+_KNOWN: Final[Mapping[str, Callable[[Resources, str], Awaitable[str | None]]]] = {
+    "connection_id": _connection,
+    "client_id": _client,
+    "revocation_id": _revocation,
+    "delivery_id": _delivery,
+}
+"""By what a path calls it: the name of something that there is, as the trail may have it."""
+
+
+def _made(response: Response) -> str | None:
+    """What is new, as the answer names it."""
     told = _json(bytes(response.body))
     made = [str(told[each]) for each in ("id", "client_id") if isinstance(told, dict) and each in told]
-    return "/".join(named) or next(iter(made), None)
+    return next(iter(made), None)
 
 
 def _members(body: bytes) -> tuple[str, ...]:

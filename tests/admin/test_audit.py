@@ -27,6 +27,7 @@ from tests.support.asgi import (
 )
 from tests.support.breaks import redis_away
 from tests.support.contents import trail
+from tests.support.dead_letters import let_die
 from tests.support.documented import validator_of
 from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_events import HOOK_SECRET, hook_path, okta_batch, okta_event, okta_user
@@ -224,6 +225,37 @@ class TestAnOperatorsAct:
             ("operation.done", operation),
         ]
         assert told[1]["resource"] == path.split("/")[4]
+
+    async def test_names_what_it_is_to_be_done_to_before_anything_is_done(
+        self, api: Api, idp: IdentityProvider
+    ) -> None:
+        connection = await api.connection(idp, "shop")
+        for path, resource in (("okta", "okta"), (connection["id"], connection["id"]), ("ada-example-com", None)):
+            before = len(await entries(api))
+            answer = await api.patch(f"/api/v2/connections/{path}", {"display_name": "x", "unknown": 1})
+            assert answer.status_code in {400, 404}
+            told = (await entries(api))[before:]
+            assert [shown(each, "event", "resource") for each in told] == [
+                ("operation.requested", resource),
+                ("operation.failed", resource),
+            ], "what there is, and no name that somebody made up"
+
+    async def test_on_a_delivery_names_its_revocation(self, api: Api, idp: IdentityProvider) -> None:
+        await api.connection(idp, "shop")
+        session = await api.sign_in(idp, "shop")
+        rid = (await api.delete(f"/api/v2/sessions/{session['session_id']}")).json()["revocation_id"]
+        dead = await let_die(api.resources, rid, "shop")
+        asked, done = await left_by(api, lambda: api.post(f"/api/v2/deliveries/{dead}/redeliver"), status=202)
+        assert asked["resource"] == done["resource"] == rid
+        assert dead not in str(await entries(api)), "its own id is made of its person's"
+        for unknown in (f"dlv_{'a' * 26}_{'b' * 13}", "dlv", "x"):
+            (asked, failed) = await left_by(
+                api,
+                lambda unknown=unknown: api.post(f"/api/v2/deliveries/{unknown}/redeliver"),
+                status=404,  # type: ignore[misc]
+            )
+            assert "resource" not in asked
+            assert "resource" not in failed
 
     async def test_that_fails_leaves_why(self, api: Api) -> None:
         _, failed = await left_by(api, lambda: api.patch("/api/v2/clients/nobody", {"client_name": "x"}), status=404)

@@ -10,6 +10,7 @@ import pytest_asyncio
 from service.domain.refresh_token import MAX_TOKEN_LENGTH
 from service.embedded_redis import EmbeddedRedis
 from tests.support.asgi import ADMINISTRATOR, AGE_S, NOBODY, Api, basic, refused, serving
+from tests.support.contents import trail
 from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import start_redis
@@ -149,6 +150,21 @@ async def test_section_2_1_token_is_required_and_the_request_is_a_post_of_a_form
     refused(await revoke(api, ""), 400, "invalid_request", "`token`")
     refused(await api.get("/oauth/revoke?token=a", by=api.by("shop")), 405, "method_not_allowed")
     refused(await api.post("/oauth/revoke", {"token": "a"}, by=api.by("shop")), 415, "invalid_request")
+
+
+async def test_it_is_in_the_audit_trail_once_with_the_application_that_gave_it_back(
+    api: Api, idp: IdentityProvider, redis_url: str
+) -> None:
+    token, other = await issued(api, idp), await issued(api, idp)
+    newest = await rotated(api, token)
+    for each in (token, newest, token, "unknown"):
+        assert (await revoke(api, each)).status_code == 200
+    assert (await revoke(api, other, by=api.by("wiki"))).status_code == 200, "another's is left alone"
+    (entry,) = [each for each in trail(redis_url) if each["event"] == "refresh_token.revoked"]
+    assert entry["actor"] == {"type": "application", "id": "shop"}
+    assert (entry["client_id"], entry["people_total"], len(entry["people"])) == ("shop", 1, 1)
+    assert entry["resource"].startswith("rt_")
+    assert not [each for each in (token, newest) if each in repr(trail(redis_url))]
 
 
 async def test_section_2_2_1_it_is_503_and_when_to_try_again_while_the_record_is_away(

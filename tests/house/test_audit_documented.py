@@ -18,11 +18,11 @@ ELSEWHERE = {
     "erase_user": "the revocation's own entry, and that of the erasure",
     "create_session": "everyday",
     "join_session": "everyday",
-    "leave_session": "everyday",
+    "leave_session": "its own entry",
     "create_refresh_token": "everyday",
     "rotate_refresh_token": "everyday",
     "introspect": "everyday",
-    "revoke_token": "everyday",
+    "revoke_token": "its own entry",
 }
 """Calls that change something and are not told as an operator's act, and why."""
 

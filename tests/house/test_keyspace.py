@@ -124,6 +124,7 @@ async def story(api: Api, idp: IdentityProvider) -> None:
             await worker.sweeper.sweep()
             await worker.sweeper.tidy()
             await api.resources.seals.keep()
+            await worker.keys_teller.tell()
             await worker.redelivered.tidy()
         (letter, *_), _ = await api.resources.dead_letters.page(after=None, limit=10, now_ms=api.clock.now_ms())
         assert (await api.post(f"/api/v2/deliveries/{letter.delivery.delivery_id}/redeliver")).status_code in {202, 409}

@@ -74,6 +74,16 @@ async def hold(api: Api) -> dict[str, Any] | None:
     return told
 
 
+async def told_of_the_hold(api: Api) -> list[tuple[str, str, dict[str, Any]]]:
+    """What the audit trail has of it, from the first on: who, and how many."""
+    counts = ("people_total", "initiator", "applied", "discarded", "left")
+    return [
+        (each["event"], each["actor"]["type"], {name: each[name] for name in counts if name in each})
+        for each in reversed((await api.get("/api/v2/audit")).json()["items"])
+        if each["event"] in {"connection.held", "connection.released"}
+    ]
+
+
 async def release(api: Api, *, apply: bool) -> dict[str, int]:
     answer = await api.post("/api/v2/connections/okta/release", {"apply": apply})
     assert answer.status_code == 200, answer.text
@@ -117,8 +127,13 @@ async def test_an_operator_puts_what_was_held_into_force(
     api: Api, idp: IdentityProvider, sessions: dict[str, str], door: str
 ) -> None:
     for name in PEOPLE:
+        api.clock.advance(0.001)
         await ask(api, idp, door, name)
     assert await release(api, apply=True) == {"applied": 2, "left": 0}
+    assert await told_of_the_hold(api) == [
+        ("connection.held", "connection", {"people_total": 1, "initiator": door}),
+        ("connection.released", "operator", {"applied": 2, "discarded": 0, "left": 0}),
+    ]
     assert await honoured(api, sessions) == []
     assert await hold(api) is None
     assert await held_connections(api) == 0
@@ -130,8 +145,13 @@ async def test_an_operator_puts_what_was_held_into_force(
 
 async def test_an_operator_forgets_what_was_held(api: Api, idp: IdentityProvider, sessions: dict[str, str]) -> None:
     for name in PEOPLE:
+        api.clock.advance(0.001)
         await ask(api, idp, "global_token_revocation", name)
     assert await release(api, apply=False) == {"applied": 0, "left": 0}
+    assert await told_of_the_hold(api) == [
+        ("connection.held", "connection", {"people_total": 1, "initiator": "global_token_revocation"}),
+        ("connection.released", "operator", {"applied": 0, "discarded": 2, "left": 0}),
+    ]
     assert await honoured(api, sessions) == ["cyd", "dee"]
     assert await hold(api) is None
     assert (await ask(api, idp, "global_token_revocation", "cyd")).status_code == 204
@@ -229,6 +249,7 @@ async def test_a_release_is_the_administrators_and_says_what_is_wrong_with_it(
     refused(await api.post(path, {}), 400, "invalid_request", "`apply` is missing")
     refused(await api.post("/api/v2/connections/nothing/release", {"apply": True}), 404, "not_found")
     assert await release(api, apply=True) == {"applied": 0, "left": 0}
+    assert await told_of_the_hold(api) == [], "there was none"
 
 
 async def test_a_batch_of_events_larger_than_what_is_tried_at_once_is_kept_whole(

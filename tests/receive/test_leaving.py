@@ -2,8 +2,9 @@
 
 import pytest
 
+from service.store.audit import MOST_A_MINUTE
 from tests.support.asgi import Api, refused
-from tests.support.contents import contents
+from tests.support.contents import contents, trail
 from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
 
@@ -57,11 +58,26 @@ async def test_leaving_again_changes_nothing(api: Api, idp: IdentityProvider, re
         assert (await api.delete(f"{path}/shop")).status_code == 204
     told = {"event": "session.left", "level": "info", "client_id": "shop", "refresh_tokens_ended": 1}
     assert heard.one("session.left").items() >= {**told, "session_id": session["session_id"]}.items()
-    before = contents(redis_url)
+    (left,) = [each for each in trail(redis_url) if each["event"] == "session.left"]
+    assert (left["client_id"], left["actor"]["type"], len(left["people"])) == ("shop", "operator", 1)
+    before, entries = contents(redis_url), trail(redis_url)
     for each in ("shop", "never-in-it"):
         assert (await api.delete(f"{path}/{each}")).status_code == 204
     assert (await api.delete(f"{path}/shop", by=api.by("shop"))).status_code == 204
-    assert contents(redis_url) == before
+    assert (contents(redis_url), trail(redis_url)) == (before, entries)
+
+
+async def test_leaving_what_has_ended_over_and_over_fills_no_trail(
+    api: Api, idp: IdentityProvider, redis_url: str
+) -> None:
+    await api.connection(idp, "shop", "wiki")
+    session = await api.sign_in(idp, "shop")
+    path = f"/api/v2/sessions/{session['session_id']}"
+    assert (await api.delete(path)).status_code == 202
+    for _ in range(MOST_A_MINUTE * 3):
+        assert (await api.delete(f"{path}/clients/shop", by=api.by("shop"))).status_code == 204
+    left = [each for each in trail(redis_url) if each["event"] == "session.left"]
+    assert 1 <= len(left) <= MOST_A_MINUTE * 2, "at most one turn of the minute came between"
 
 
 async def test_an_application_leaves_for_itself_only_and_a_session_there_is(api: Api, idp: IdentityProvider) -> None:

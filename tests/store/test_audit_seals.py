@@ -383,6 +383,35 @@ class TestWhoeverCanWriteToRedis:
         assert "seal 3 at" in found.problem
         assert "is not the one that was expected" in found.problem
 
+    async def test_is_found_by_a_worker_that_only_looked_on_while_another_sealed(self, sealed: Sealed) -> None:
+        onlooker = worker(sealed.house)
+        await onlooker.keep()
+        sealed.client.delete(keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL)
+        await tell(sealed.house)
+        assert not await onlooker.seal()
+
+    async def test_cannot_have_a_seal_of_a_key_of_theirs_followed(
+        self, sealed: Sealed, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Everything before it could then be called another key's."""
+        latest = read_seal(*sealed.entries()[-1])
+        theirs = b"t" * 32
+        entry_id = f"{Stored(id=sealed.entries()[-1][0], text='').at_ms + 1000}-0"
+        made = make_seal(
+            {"event": "trail.sealed"},
+            key=theirs,
+            entry_id=entry_id,
+            begins=sealed.entries()[0][0],
+            stretch=Stretch(theirs),
+            before=latest,
+        )
+        sealed.client.xadd(keyspace.AUDIT_TRAIL, {"entry": made.text}, id=made.id)
+        sealed.point_to(made.id, made.text)
+        await tell(sealed.house)
+        assert not await sealed.seals.seal()
+        assert "seal_by_another_key" in capsys.readouterr().out
+        assert (await sealed.seals.verify()).problem is not None
+
     async def test_does_not_stop_a_worker_that_others_were_quicker_than(self, sealed: Sealed) -> None:
         other = worker(sealed.house)
         for turn in (other, sealed.seals, other, other, sealed.seals):

@@ -112,10 +112,10 @@ async def test_a_hold_does_not_end_while_something_is_kept_that_is_not_to_be_for
     now_ms = house.clock.now_ms()
     await radius.count(asked(0, people=4), now_ms=now_ms)
     await radius.keep(asked(0, people=4), now_ms=now_ms)
-    assert await radius.release(CONNECTION, discard=False) == 1
+    assert await radius.release(CONNECTION, discard=False) == (1, 0)
     assert await radius.count(asked(1), now_ms=now_ms + 1) == "held"
     await radius.forget(CONNECTION, asked(0).revocation_id)
-    assert await radius.release(CONNECTION, discard=False) == 0
+    assert await radius.release(CONNECTION, discard=False) == (0, 0)
     assert await radius.count_held() == 0
     assert await radius.count(asked(1), now_ms=now_ms + 1) == "passed"
     assert await radius.kept(CONNECTION, most=10) == ()

@@ -71,7 +71,7 @@ RETURNS = {
     "rotate_refresh_token": [list],
     "seal_trail": [0, 1],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
-    "release_hold": [int],
+    "release_hold": [list],
     "replace_record": ["replaced", "changed", "missing"],
     "snapshot_sessions": [str],
     "snapshot_targets": [str],

@@ -15,6 +15,7 @@ from service.domain.client_health import (
     UNINTERRUPTED_MS,
 )
 from service.domain.retry_schedule import WINDOW_S
+from tests.support.contents import trail
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
 from tests.support.strangers import Behaviour, Request, Stranger, answer, hang_up, reset, say, stranger
@@ -265,7 +266,9 @@ async def test_what_waits_is_let_go_in_growing_numbers(house: House, moody: tupl
     assert gone[:2] == [2 * FIRST_RELEASE, left[1]]
 
 
-async def test_days_of_failure_suspend_it_and_an_answer_lifts_that(house: House, moody: tuple[Moody, Stranger]) -> None:
+async def test_days_of_failure_suspend_it_and_an_answer_lifts_that(
+    house: House, moody: tuple[Moody, Stranger], redis_url: str
+) -> None:
     mood, _ = moody
     await owe(house, OPENS_AFTER)
     with listening() as heard:
@@ -295,6 +298,11 @@ async def test_days_of_failure_suspend_it_and_an_answer_lifts_that(house: House,
     assert (await house.health("crm")).state == "active"
     assert await states(house, late) == [("delivered", None)]
     assert await house.resources.client_healths.counts() == {"paused": 0, "suspended": 0, "circuit_open": 0}
+    told = [each for each in trail(redis_url) if each["event"].startswith("client.")]
+    assert [(each["event"], each["client_id"], each["actor"]["type"]) for each in told] == [
+        ("client.suspended", "crm", "service"),
+        ("client.recovered", "crm", "service"),
+    ]
 
 
 async def test_one_nobody_has_asked_for_days_has_not_failed_for_days(

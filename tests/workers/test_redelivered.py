@@ -13,7 +13,7 @@ from service.jobs import QUEUE
 from service.store import keyspace
 from service.store.deliveries import Settlement
 from tests.support.breaks import Moment, redis_away
-from tests.support.contents import lifetimes_ms
+from tests.support.contents import lifetimes_ms, trail
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, user_id
 from tests.support.pauses import paused
@@ -319,7 +319,7 @@ async def test_an_attempt_under_an_old_lease_does_not_close_what_was_redelivered
     assert (await house.delivery(rid)).state == "pending"
 
 
-async def test_a_newer_session_is_spared_by_telling_of_the_old_ones_one_by_one(house: House) -> None:
+async def test_a_newer_session_is_spared_by_telling_of_the_old_ones_one_by_one(house: House, redis_url: str) -> None:
     rid = await give_up(house, "crm")
     old = await house.delivery(rid)
     house.clock.advance(3600)
@@ -336,6 +336,10 @@ async def test_a_newer_session_is_spared_by_telling_of_the_old_ones_one_by_one(h
     rows = {each.delivery_id: each for each in await house.deliveries(rid)}
     replaced = rows[old.delivery_id]
     assert (replaced.state, replaced.reason) == ("skipped", "told_by_sid")
+    outcomes = [
+        (each["event"], each.get("reason")) for each in trail(redis_url) if each["event"].startswith("delivery.")
+    ]
+    assert outcomes[1:] == [("delivery.skipped", "told_by_sid"), ("delivery.delivered", None)]
     assert [each.status for each in replaced.attempts] == [400]
     assert (await house.receipt(rid)).state == "completed"
     assert await house.session_honoured(newer)
