@@ -8,7 +8,7 @@ from types import FrameType
 from service.app import create_app
 from service.graceful import GracefulServer
 from service.keys.ring import SigningKeysError, load_key_ring
-from service.resources import redis_refusal
+from service.resources import look_at_redis
 from service.settings import SettingsError, load_settings
 from service.telemetry import configure_logging, get_logger
 from service.web.server import server_config
@@ -32,7 +32,7 @@ def main() -> int:
         return 1
     configure_logging(log_format=settings.log_format, log_level=settings.log_level)
     log.info("service.starting", **settings.summary())
-    refusal = asyncio.run(redis_refusal(settings))
+    refusal = asyncio.run(look_at_redis(settings)).refusal
     if refusal is not None:
         print(f"logoutd serve: {refusal}", file=sys.stderr)  # noqa: T201  # a person at a terminal reads this one
         return 1

@@ -4,7 +4,8 @@ when a kept token has been verified at last.
 1. remember  which `jti` came with which message: a repeat finds the first, and changes nothing, as much later as it is
 2. mark      that this upstream session or person was logged out, for sign-ins still on their way
 3. resolve   whose sessions are meant, within the connection (law 4)
-4. accept    the revocation, like any other (`service.accept`)
+4. accept    the revocation, like any other (`service.accept`); where nobody is meant, wait as it does for disk or replicas:
+             the mark is what ends a sign-in on its way
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from service.domain.identifiers import fingerprint, revocation_id_for
 from service.domain.revocation import RevocationRequest, SessionsBegunBy
 from service.domain.subject import iss_sub
 from service.errors import CannotBeEnded, NotAuthenticated
+from service.store.durability import Durability
 from service.store.kept_tokens import KEPT_MS
 from service.store.people import MAX_PEOPLE, People
 from service.store.replay import LogoutToken, Replays
@@ -42,6 +44,7 @@ class Logouts:
     upstream: UpstreamSessions
     replays: Replays
     sink: Sink
+    durability: Durability
 
     async def accept(
         self, logout: VerifiedLogout, connection: Connection, *, arrived_at_ms: int | None = None
@@ -60,10 +63,13 @@ class Logouts:
         if arrived_at_ms is not None:
             remembered_until_ms = max(remembered_until_ms, arrived_at_ms + COPIES_MS)
         named = (connection.id, logout.iss, logout.jti)
+        history = await self.durability.history()
         first = await self.replays.bind_logout(*named, token=asked, remembered_until_ms=remembered_until_ms)
         if first is None:
             raise NotAuthenticated("this `jti` came with another message before", reason="replayed_token")
         if first.named_nobody:
+            # It may not have been answered with success yet.
+            await self.durability.reached_since(history)
             return None
         # The first one's time, here and below: a repeat that was signed anew is later, and must reach no further.
         await self.upstream.mark_logged_out(
@@ -73,6 +79,7 @@ class Logouts:
         if not people:
             log.info("logout.nobody", connection_id=connection.id)
             await self.replays.remember_logout_of_nobody(*named, token=first, remembered_until_ms=remembered_until_ms)
+            await self.durability.reached_since(history)
             return None
         return await self.sink.accept(
             RevocationRequest(

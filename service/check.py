@@ -50,7 +50,7 @@ _STYLES: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "bo
 
 
 async def check_settings(settings: Settings) -> list[Finding]:
-    """What only the operator knows: the public URL and the administrator's token."""
+    """What only the operator knows: the public URL, the proxies in front and the administrator's token."""
     found = []
     if not settings.public_url:
         found.append(_fail("public url", f"{PREFIX}PUBLIC_URL is not set: no endpoint has a URL without it"))
@@ -58,6 +58,11 @@ async def check_settings(settings: Settings) -> list[Finding]:
         found.append(_warn("public url", f"{settings.public_url} is plain http: identity providers send secrets to it"))
     else:
         found.append(_ok("public url", settings.public_url))
+    if settings.trusted_proxies:
+        found.append(_ok("trusted proxies", ", ".join(str(each) for each in settings.trusted_proxies)))
+    elif settings.public_url and not settings.is_public_url_here:
+        told = f"{PREFIX}TRUSTED_PROXIES is not set: behind a proxy everybody has its address, and strangers can use up what is"
+        found.append(_warn("trusted proxies", f"{told} counted by address; name the proxy, if there is one"))
     tokens = len(settings.admin_token_digests)
     if tokens:
         found.append(_ok("admin token", "set" if tokens == 1 else f"{tokens} are set"))

@@ -74,6 +74,7 @@ class Resources:
     key_file: KeyFile
     key_ring: KeyRing
     record: Record
+    durability: Durability
     queue_redis: ArqRedis
     connections: Connections
     applications: Applications
@@ -152,7 +153,8 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             stack.push_async_callback(end_tasks, [following])
         receipt_ms = settings.receipt_days * DAY_MS
         people = People(record, receipt_ms=receipt_ms)
-        revocations = Revocations(record, durability=Durability(record, awaited_by(settings)), receipt_ms=receipt_ms)
+        durability = Durability(record, awaited_by(settings))
+        revocations = Revocations(record, durability=durability, receipt_ms=receipt_ms)
         applications = Applications(record)
         dead_letters = DeadLetters(record, keep_ms=settings.dead_letters_kept_days * DAY_MS)
         deliveries = Deliveries(record, receipt_ms=receipt_ms, dead_letters=dead_letters)
@@ -183,6 +185,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             key_file=key_file,
             key_ring=key_file.ring,
             record=record,
+            durability=durability,
             queue_redis=queue_redis,
             connections=Connections(record),
             applications=applications,
@@ -219,7 +222,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             seals=Seals(record, trail, keep_ms=settings.audit_days * DAY_MS),
             queue=queue,
             sink=sink,
-            logouts=Logouts(people=people, upstream=upstream, replays=replays, sink=sink),
+            logouts=Logouts(people=people, upstream=upstream, replays=replays, sink=sink, durability=durability),
             kept_tokens=KeptTokens(record),
             outbound=outbound,
             issuer_keys=issuer_keys,
@@ -248,10 +251,20 @@ def awaited_by(settings: Settings) -> Awaited:
     )
 
 
-async def redis_refusal(settings: Settings) -> str | None:
-    """Why this Redis must not hold the record, or None; what is merely unwise is logged, loudly.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at Redis has shown."""
 
-    One that does not answer is no reason to refuse: requests get 503 until it does, and /readyz asks again.
+    answered: bool
+    refusal: str | None
+    """Why it must not hold the record."""
+
+
+async def look_at_redis(settings: Settings) -> Look:
+    """Whether this Redis may hold the record; what is merely unwise is logged, loudly.
+
+    One that does not answer is no reason to refuse: requests get 503 until it does, and /readyz asks again; a worker begins once
+    it has answered.
     """
     client = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True, size=1))
     try:
@@ -262,7 +275,8 @@ async def redis_refusal(settings: Settings) -> str | None:
         if each.level != "ok":
             log.warning("redis.finding", level_found=each.level, subject=each.subject, detail=each.detail)
     unfit = unfit_for_the_record(findings)
-    return None if unfit is None else f"{unfit.subject}: {unfit.detail}"
+    refusal = None if unfit is None else f"{unfit.subject}: {unfit.detail}"
+    return Look(answered=all(each.level != "fail" or each.subject != "redis" for each in findings), refusal=refusal)
 
 
 def unfit_for_the_record(findings: Sequence[Finding]) -> Finding | None:

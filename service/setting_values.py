@@ -11,6 +11,10 @@ from pydantic_settings import NoDecode
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+UNGUESSABLE_LENGTH: Final = 32
+"""From how many characters on an administrator's token is held to be one that nobody guesses: at random it has 128 bits, even of
+hexadecimal digits. A shorter one may be somebody's phrase."""
+
 MIN_ADMIN_TOKEN_LENGTH: Final = 16
 """Shortest administrator's token, in characters: anything less can be guessed over the network."""
 

@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from service.delivery_settings import PREFIX, DeliverySettings
-from service.setting_values import MIN_ADMIN_TOKEN_LENGTH, AdminToken, AuditKey, BaseUrl, Digests, Networks, RedisUrl
+from service.setting_values import (
+    MIN_ADMIN_TOKEN_LENGTH,
+    UNGUESSABLE_LENGTH,
+    AdminToken,
+    AuditKey,
+    BaseUrl,
+    Digests,
+    Networks,
+    RedisUrl,
+)
 
 __all__ = ["PREFIX", "SECRETS", "Settings", "SettingsError", "load_settings", "secret_file"]
 
@@ -33,6 +42,8 @@ class Settings(DeliverySettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", str_strip_whitespace=True, env_ignore_empty=True
     )
+
+    _guessable_digests: tuple[str, ...] = PrivateAttr(default=())
 
     public_url: BaseUrl = Field(
         default="",
@@ -61,8 +72,8 @@ class Settings(DeliverySettings):
     )
     admin_token: AdminToken = Field(
         default=SecretStr(""),
-        description=f"Bearer token of the management API, at least {MIN_ADMIN_TOKEN_LENGTH} characters. Required by "
-        "`logoutd serve`.",
+        description=f"Bearer token of the management API, at least {MIN_ADMIN_TOKEN_LENGTH} characters. From "
+        f"{UNGUESSABLE_LENGTH} on it is heard however many wrong ones come from its address. Required by `logoutd serve`.",
     )
     admin_token_sha256: Digests = Field(
         default=(),
@@ -187,7 +198,12 @@ class Settings(DeliverySettings):
     def is_public_url_plain(self) -> bool:
         """Whether PUBLIC_URL is plain http to somewhere else than this machine: identity providers send secrets to it."""
         url = urlsplit(self.public_url)
-        return url.scheme == "http" and url.hostname not in {"127.0.0.1", "::1", "localhost"}
+        return url.scheme == "http" and not self.is_public_url_here
+
+    @property
+    def is_public_url_here(self) -> bool:
+        """Whether PUBLIC_URL is on this machine, as in development."""
+        return urlsplit(self.public_url).hostname in {"127.0.0.1", "::1", "localhost"}
 
     @property
     def admin_token_digests(self) -> tuple[str, ...]:
@@ -197,7 +213,18 @@ class Settings(DeliverySettings):
 
     def without_admin_token(self) -> "Settings":
         """The same, with the administrator's token kept as its digest alone: whoever reads this process's memory learns none."""
-        return self.model_copy(update={"admin_token": SecretStr(""), "admin_token_sha256": self.admin_token_digests})
+        kept = self.model_copy(update={"admin_token": SecretStr(""), "admin_token_sha256": self.admin_token_digests})
+        kept._guessable_digests = self.guessable_admin_token_digests
+        return kept
+
+    @property
+    def guessable_admin_token_digests(self) -> tuple[str, ...]:
+        """Those of `admin_token_digests` whose token is so short that it might be guessed. Of those that were given as digests
+        none is: they are to be of random tokens."""
+        token = self.admin_token.get_secret_value()
+        if not token or len(token) >= UNGUESSABLE_LENGTH:
+            return self._guessable_digests
+        return (*self._guessable_digests, hashlib.sha256(token.encode()).hexdigest())
 
     @property
     def token_issuer(self) -> str:

@@ -1,9 +1,11 @@
 """`python -m workers`: the worker process. `python -m workers --check`: is the one on this host alive?"""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import sys
+from typing import Final
 
 import uvloop
 from redis.asyncio import Redis
@@ -11,15 +13,18 @@ from redis.asyncio import Redis
 from service.domain.clock import SystemClock
 from service.errors import Unavailable
 from service.keys.ring import SigningKeysError
-from service.resources import open_resources, redis_refusal
+from service.resources import look_at_redis, open_resources
 from service.settings import Settings, SettingsError, load_settings
 from service.store.fleet_clock import FleetClock
 from service.store.heartbeats import Heartbeats
 from service.store.record import Record, open_pool
 from service.telemetry import configure_logging, get_logger
-from workers.worker import WorkerProcess
+from workers.worker import LONGEST_PAUSE_S, WorkerProcess
 
 log = get_logger(__name__)
+
+LOOK_AGAIN_S: Final = 0.2
+"""Pause before Redis is looked at again that did not answer at the start, in seconds; twice as long each time."""
 
 
 def main(arguments: list[str]) -> int:
@@ -40,16 +45,33 @@ async def work(settings: Settings) -> int:
     settings.require("public_url", "signing_keys_file")
     configure_logging(log_format=settings.log_format, log_level=settings.log_level)
     log.info("worker.starting", **settings.summary())
-    refusal = await redis_refusal(settings)
-    if refusal is not None:
-        return _refuse(refusal)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    refusal = await first_refusal(settings, stop)
+    if refusal is not None:
+        return _refuse(refusal)
     async with open_resources(settings) as resources:
         await WorkerProcess(resources).run(stop)
     return 0
+
+
+async def first_refusal(settings: Settings, stop: asyncio.Event) -> str | None:
+    """Why this worker must not work with this Redis, or None: as soon as that answers, or `stop` is set.
+
+    Nothing can be done before, and what evicts or cannot be waited for must not be begun with just because it was away when the
+    worker started. The service goes on asking by itself, at each /readyz.
+    """
+    pause_s = LOOK_AGAIN_S
+    while not stop.is_set():
+        look = await look_at_redis(settings)
+        if look.answered:
+            return look.refusal
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), timeout=pause_s)
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+    return None
 
 
 async def is_alive(settings: Settings) -> bool:

@@ -53,9 +53,9 @@ class Admission:
             reason = None if first else health.blocked_by
         return None if reason is None else Held(reason=reason, look_at_ms=self._look_at_ms(addressee, reason))
 
-    def without_slot(self, error: NoSlotError) -> Held:
-        """The same of one that found no slot."""
-        if error.bounced:
+    def without_slot(self, error: NoSlotError | None = None) -> Held:
+        """The same of one that found no slot, or found it too late."""
+        if error is not None and error.bounced:
             return Held(reason="circuit_open", look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
         return Held(reason="busy", look_at_ms=self.clock.now_ms() + LOOK_MS, crowded=True)
 

@@ -14,6 +14,7 @@ from service.domain.client_health import HoldReason
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation, SessionsBegunBy, State
+from service.resources import end_tasks
 from service.store.audit import Trail
 from service.store.backlogs import Backlogs, Hold, Waiting
 from service.store.covered import Covered, Told
@@ -21,10 +22,17 @@ from service.store.deliveries import Deliveries, Settlement
 from service.store.people import is_prompt
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
+from service.telemetry import get_logger
 from workers.audit import tell_outcomes
+
+log = get_logger(__name__)
 
 MAX_BATCH: Final = 500
 """Most outcomes in one write."""
+
+FINISH_S: Final = 5.0
+"""How long what was handed in may take to be written once no more is attempted, in seconds: longer than a Redis that answers
+takes for thousands, and one of the waits that a worker's grace period has to hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +95,7 @@ class Ledger:
         self._covered = covered
         self._trail = trail
         self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
+        self._writing: list[tuple[Entry, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
     async def write(self, entry: Entry) -> bool:
@@ -99,13 +108,27 @@ class Ledger:
 
     async def finish(self) -> None:
         """Wait until what was handed in has been written down, or could not be: also what nobody waits for any more. The record
-        must stay open until then, or a write would open a connection of its own that nobody closes."""
-        while self._writer is not None and not self._writer.done():
-            await asyncio.wait([self._writer])
+        must stay open until then, or a write would open a connection of its own that nobody closes.
+
+        At most FINISH_S: with a Redis that does not answer each write takes seconds, and whoever stops us kills us in the end.
+        What is left then is attempted again when its leases run out, as after a kill.
+        """
+        if self._writer is None:
+            return
+        await asyncio.wait([self._writer], timeout=FINISH_S)
+        if self._writer.done():
+            return
+        left = [*self._writing, *self._waiting]
+        self._waiting = []
+        await end_tasks([self._writer])
+        log.warning("ledger.not_finished", outcomes=len(left), after_s=FINISH_S)
+        for _, written in left:
+            written.cancel()
 
     async def _write_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            self._writing = batch
             try:
                 kept = await self._write([entry for entry, _ in batch])
             except Exception as error:  # each caller is to learn of it, whatever it is  # noqa: BLE001

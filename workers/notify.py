@@ -42,6 +42,9 @@ LEASE_MS: Final = 20_000
 """How long a claimed delivery is one worker's, in milliseconds: the wait for a slot and a turn, the attempt, and time to
 write."""
 
+WRITE_MS: Final = 2_000
+"""What of a lease is kept for writing down what came of an attempt, in milliseconds."""
+
 JOB_PATIENCE_S: Final = 0.25
 """How long a job waits for its attempts, in seconds. Slower ones go on without it: a job's place is for the next
 revocation, whose applications must not wait for a stranger."""
@@ -52,7 +55,7 @@ MAX_RUNNING: Final = 2000
 LEASED_AGAIN_MS: Final = 1000
 """When a delivery is looked at again that another worker has in hand, in milliseconds."""
 
-if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + TURN_PATIENCE_MS + 2000:
+if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + TURN_PATIENCE_MS + WRITE_MS:
     raise RuntimeError("a lease must outlast the longest attempt, or two workers would send at once")
 
 
@@ -175,10 +178,10 @@ class Notifier:
         SparedError."""
         delivery, revocation = sparing.delivery, sparing.revocation
         if addressee is None:
-            return replace(delivery, state="skipped", reason="client_deleted", next_attempt_at_ms=None), None
+            return _skipped(delivery, "client_deleted"), None
         uri = addressee.application.backchannel_logout_uri
         if uri is None:
-            return replace(delivery, state="skipped", reason="no_logout_uri", next_attempt_at_ms=None), None
+            return _skipped(delivery, "no_logout_uri"), None
         # Of this attempt, by a name that tells it from the same delivery's others.
         attempt = f"{delivery.delivery_id}:{delivery.total_attempt_count}"
         held = self.admission.behind_others(delivery, addressee)
@@ -195,6 +198,9 @@ class Notifier:
             ):
                 await sparing.look()
                 at_ms, began = self.clock.now_ms(), time.monotonic()
+                if at_ms + ATTEMPT_DEADLINE_S * 1000 + WRITE_MS > lease_until_ms:
+                    # It has waited for so long, or stood still, that another worker may send it before this one has ended.
+                    return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot())
                 outcome = await self._attempt(delivery, addressee.application, uri)
                 # How long it kept us, which may be longer than until its status was there: some replies have no end.
                 took_ms = round((time.monotonic() - began) * 1000)
@@ -270,3 +276,7 @@ class Notifier:
         soon_ms = self.clock.now_ms() + LEASED_AGAIN_MS
         for each in still_open:
             await self.schedule.look_at([each.delivery_id], at_ms=max(soon_ms, each.next_attempt_at_ms or 0))
+
+
+def _skipped(delivery: Delivery, reason: str) -> Delivery:
+    return replace(delivery, state="skipped", reason=reason, next_attempt_at_ms=None, held_since_ms=None)

@@ -38,8 +38,9 @@ PROMPT_MS: Final = 1000
 MAX_WAITING: Final = 96
 """Attempts of one lane that may wait in memory for a slot of an application; further ones go to its backlog."""
 
-MAX_WAITING_SUSPECT: Final = 8
-"""The same, of an application that did not answer the last: few, for their turn comes seldom."""
+MAX_WAITING_HESITANT: Final = 8
+"""The same, of an application that is not prompt: few, for their turn comes seldom, and whoever waits takes up memory that others
+wait for (`workers.notify.MAX_RUNNING`)."""
 
 PATIENCE_S: Final = 8.0
 """How long an attempt waits for its slot before it goes to the backlog, in seconds. It holds its lease meanwhile."""
@@ -58,6 +59,14 @@ _WINDOWS: Final[dict[Pace, int]] = {
     "slow": PER_SLOW,
     "unknown": PER_UNKNOWN,
     "suspect": PER_SUSPECT,
+}
+
+
+_MAX_WAITING: Final[dict[Pace, int]] = {
+    "prompt": MAX_WAITING,
+    "slow": MAX_WAITING_HESITANT,
+    "unknown": MAX_WAITING_HESITANT,
+    "suspect": MAX_WAITING_HESITANT,
 }
 
 
@@ -110,9 +119,7 @@ class Slots:
         self._arrivals += 1
         pace = self._pace(client_id)
         client.limit = limit
-        if client.users(lane) >= min(_WINDOWS[pace], limit) + (
-            MAX_WAITING_SUSPECT if pace == "suspect" else MAX_WAITING
-        ):
+        if client.users(lane) >= min(_WINDOWS[pace], limit) + _MAX_WAITING[pace]:
             self._leave(client_id, client)
             raise NoSlotError
         if self._may(client_id, client, lane):

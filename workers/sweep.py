@@ -61,9 +61,12 @@ class Sweeper:
                 unknown.append(each)
         lanes = await self.revocations.lanes([*revocations, *deliveries])
         for each in revocations:
-            await self.queue.revoke(each, now_ms=now_ms, lane=lanes[each])
+            lane, planned = lanes[each]
+            # Its deliveries have entries of their own. Who looks whether all have, of thousands at once, keeps nobody waiting.
+            await self.queue.revoke(each, now_ms=now_ms, lane="bulk" if planned else lane)
         for revocation_id, delivery_ids in deliveries.items():
-            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lanes[revocation_id])
+            lane, _ = lanes[revocation_id]
+            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lane)
         await self.releaser.look(backlogs, hidden_until_ms=hidden_until_ms)
         if unknown:
             # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.

@@ -70,7 +70,7 @@ class Verifier:
                 pause_ms = min(LOOK_AGAIN_MS * 2 ** min(token.looks, 10), LONGEST_PAUSE_MS)
                 await self.kept_tokens.look_again(token, at_ms=now_ms + pause_ms)
                 return
-            refused = "keys_unavailable"
+            refused = "held" if isinstance(error, Held) else "keys_unavailable"
         except NotAuthenticated as error:
             refused = error.reason
         except CannotBeEnded:

@@ -19,13 +19,14 @@ from service.domain.revocation import Lane
 from service.errors import Unavailable
 from service.resources import Resources, end_tasks
 from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
+from service.store.record import CALL_TIMEOUT_S
 from service.store.sessions import DAY_MS
 from service.store.told_keys import ToldKeys
 from service.telemetry import get_logger
 from workers.admission import Admission
 from workers.arq_worker import ArqWorker, guarded
 from workers.audit import KeysTeller
-from workers.ledger import Ledger
+from workers.ledger import FINISH_S, Ledger
 from workers.notify import Notifier
 from workers.redelivered import Redelivered
 from workers.release import Releaser
@@ -74,6 +75,10 @@ answer. Nothing may be sent once all else is put away."""
 
 GRACE_S: Final = 12.0
 """How long jobs and attempts under way may take after SIGTERM, in seconds: an attempt has five."""
+
+LONGEST_STOP_S: Final = CLAIM_S + 2 * GRACE_S + FINISH_S + CALL_TIMEOUT_S
+"""Longest a worker takes to stop, in seconds, with a Redis and applications that do not answer: a job being taken, jobs,
+attempts, what came of them, its heartbeat. The grace periods of `deploy/` are longer."""
 
 
 def worker_name() -> str:

@@ -116,7 +116,7 @@ async def update_connection(request: Request) -> Response:
             raise InvalidRequest(f"`options`: {describe(error)}") from None
         kept = None if "okta_event_hook_secret" in body.options else connection.options.okta_event_hook_secret_hash
         options = await resolve_options(wanted, outbound=resources.outbound, kept_hook_secret_hash=kept)
-        refuse_expired_certificates(options, kept=connection.options, now_ms=changed.updated_at_ms)
+        refuse_expired_certificates(options, kept=connection.options, now_ms=resources.clock.now_ms())
         changed = replace(changed, options=options)
         await require_usable_keys(changed, resources.issuer_keys)
     await resources.connections.replace(changed)

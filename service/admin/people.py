@@ -76,12 +76,14 @@ async def erase_user(request: Request) -> Response:
             initiator="user_delete",
         )
     )
+    history = await resources.durability.history()
     told = Fact(event="person.erased", connection_id=person.connection_id, revocation_id=accepted.revocation_id)
     await resources.trail.append(list(about_people(told, names, total=1)))
     if not await resources.erasures.erase(person.user_id, person.connection_id, now_ms=resources.fleet_clock.now_ms()):
         in_vain = replace(told, event="operation.failed", operation="erase_user", reason="conflict")
         await resources.trail.append(list(about_people(in_vain, names, total=1)))
         raise Conflict("they have signed in again meanwhile, and were signed out but not erased; repeat it")
+    await resources.durability.reached_since(history)
     return JSONResponse({"revocation_id": accepted.revocation_id}, status_code=202, headers=NO_STORE)
 
 

@@ -51,8 +51,9 @@ EVENTS: Final[Mapping[Event, str]] = {
     "anything is changed.",
     "operation.done": "They have changed it: `operation` is the call's operationId, `resource` what it was done to, "
     "`members` the names of what was given.",
-    "operation.failed": "They could not: `reason` says why, and nothing was changed. Of an erasure: they have signed in again "
-    "meanwhile, were signed out, and are known as before.",
+    "operation.failed": "They could not, or not wholly: `reason` says why. What comes in parts, such as the release of a "
+    "hold, may have been done in part; so may what has neither this nor `operation.done`, for Redis went away meanwhile. "
+    "Of an erasure: they have signed in again meanwhile, were signed out, and are known as before.",
     "operation.refused": "A call of the API was refused for who made it; `reason` is the code.",
     "sign_in.refused": "A sign-in was refused that had begun before its person was last signed out.",
     "person.erased": "A person's identifiers are forgotten, and their pseudonym leads to nobody from here on, unless "

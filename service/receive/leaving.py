@@ -25,6 +25,7 @@ async def leave_session(request: Request) -> Response:
     session = await find_session(resources, request.path_params["session_id"])
     client_id = request.path_params["client_id"]
     caller.require_self(client_id)
+    history = await resources.durability.history()
     part = next((each for each in session.participants if each.client_id == client_id), None)
     if part is not None:
         name = await resources.trail.pseudonyms.of_person(session.user_id)
@@ -42,6 +43,8 @@ async def leave_session(request: Request) -> Response:
             await resources.trail.append_bounded(left)
         ended = await resources.sessions.leave(session, part)
         log.info("session.left", session_id=session.session_id, client_id=client_id, refresh_tokens_ended=ended)
+    # Also where it had left: it may not have been answered so yet.
+    await resources.durability.reached_since(history)
     return Response(status_code=204, headers=NO_STORE)
 
 

@@ -27,9 +27,12 @@ async def revoke_token(request: Request) -> Response:
     token = form.get("token", "")
     if not token:
         raise InvalidRequest("`token` is missing")
+    history = await resources.durability.history()
     found = await resources.refresh_tokens.find(token) if len(token) <= MAX_TOKEN_LENGTH else None
     if found is not None:
         await _end(resources, caller, found)
+    # Also where it is not known any more: it may have been ended, and not been answered so yet.
+    await resources.durability.reached_since(history)
     return Response(status_code=200, headers=NO_STORE)
 
 

@@ -5,8 +5,9 @@ write, it is gone. Who waits here is answered later, and has it.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from service.errors import Unavailable
 from service.store import keyspace
@@ -39,7 +40,7 @@ class Durability:
     def __init__(self, record: Record, awaited: Awaited) -> None:
         self._record = record
         self._awaited = awaited
-        self._asking: list[tuple[str, str, asyncio.Future[None]]] = []
+        self._asking: list[_Asked] = []
         self._waiter: asyncio.Task[None] | None = None
 
     async def reached(self, key: str, field: str) -> None:
@@ -47,8 +48,24 @@ class Durability:
         not get there in time, or is not there any more: a replica has taken over without it."""
         if not self._awaited:
             return
+        await self._reached(("HEXISTS", key, field), bool)
+
+    async def history(self) -> str:
+        """Which history of writes Redis goes on with: another one from the moment a replica has taken over. Asked before
+        something is written that leaves nothing to look for, and handed to `reached_since`. Raises Unavailable."""
+        if not self._awaited:
+            return ""
+        return _history_in(await self._record.run(*_WHICH_HISTORY))
+
+    async def reached_since(self, history: str) -> None:
+        """Return once everything that was written since `history` was asked for is where it was asked to be. Raises Unavailable
+        when it does not get there in time, or a replica has taken over meanwhile, which may not have had it."""
+        if self._awaited:
+            await self._reached(_WHICH_HISTORY, lambda answer: _history_in(answer) == history)
+
+    async def _reached(self, look: Command, is_there: Callable[[Any], bool]) -> None:
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asking.append((key, field, told))
+        self._asking.append(_Asked(look=look, is_there=is_there, told=told))
         if self._waiter is None or self._waiter.done():
             self._waiter = asyncio.create_task(self._wait_for_all())
         await told
@@ -60,28 +77,28 @@ class Durability:
                 # What is written through another connection does not count for WAIT. A write of our own does, and all before
                 # it with it: replicas and the file have one order. After the mark, so that a replica that takes over between
                 # is caught: what it has not, nobody is told.
-                reached, found = await self._wait([(key, field) for key, field, _ in asked])
+                reached, found = await self._wait([each.look for each in asked])
             except Unavailable as error:
                 reached, found, why = False, [], str(error)
             except Exception as error:  # each caller is to learn of it, whatever it is  # noqa: BLE001
-                for _, _, told in asked:
-                    if not told.done():
-                        told.set_exception(error)
+                for each in asked:
+                    if not each.told.done():
+                        each.told.set_exception(error)
                 continue
             else:
                 why = "what was written has not reached as many disks or replicas as it must; ask again"
-            for place, (_, _, told) in enumerate(asked):
-                if told.done():
+            for place, each in enumerate(asked):
+                if each.told.done():
                     continue
-                if reached and found[place]:
-                    told.set_result(None)
+                if reached and each.is_there(found[place]):
+                    each.told.set_result(None)
                 else:
-                    told.set_exception(Unavailable(why, retry_after=RETRY_AFTER_S))
+                    each.told.set_exception(Unavailable(why, retry_after=RETRY_AFTER_S))
 
-    async def _wait(self, fields: list[tuple[str, str]]) -> tuple[bool, list[bool]]:
+    async def _wait(self, looks: list[Command]) -> tuple[bool, list[Any]]:
         awaited = self._awaited
         calls: list[Command] = [("HINCRBY", keyspace.STATISTICS, "waits", 1)]
-        calls += [("HEXISTS", key, field) for key, field in fields]
+        calls += looks
         if awaited.fsync:
             calls.append(("WAITAOF", 1, awaited.replicas, awaited.timeout_ms))
         else:
@@ -92,4 +109,20 @@ class Durability:
             reached = local >= 1 and replicas >= awaited.replicas
         else:
             reached = answer >= awaited.replicas
-        return reached, [bool(each) for each in there]
+        return reached, there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Somebody who waits: what shows that their write is still there, and where they are told."""
+
+    look: Command
+    is_there: Callable[[Any], bool]
+    told: asyncio.Future[None]
+
+
+_WHICH_HISTORY: Final[Command] = ("INFO", "replication")
+
+
+def _history_in(info: dict[str, Any]) -> str:
+    return str(info.get("master_replid", ""))

@@ -146,10 +146,15 @@ class Revocations:
         found = await self._record.pipeline([("HGETALL", keyspace.revocation(each)) for each in wanted])
         return {rid: _revocation(rid, facts) for rid, facts in zip(wanted, found, strict=True) if facts}
 
-    async def lanes(self, revocation_ids: Sequence[str]) -> dict[str, Lane]:
-        """In which lane each of these is."""
-        found = await self._record.pipeline([("HGET", keyspace.revocation(each), "lane") for each in revocation_ids])
-        return {name: _lane(lane) for name, lane in zip(revocation_ids, found, strict=True)}
+    async def lanes(self, revocation_ids: Sequence[str]) -> dict[str, tuple[Lane, bool]]:
+        """In which lane each of these is, and whether it has been planned."""
+        found = await self._record.pipeline(
+            [("HMGET", keyspace.revocation(each), "lane", "state") for each in revocation_ids]
+        )
+        return {
+            name: (_lane(lane), state not in {None, "accepted"})
+            for name, (lane, state) in zip(revocation_ids, found, strict=True)
+        }
 
     async def page(
         self, *, connection_id: str | None, user_id: str | None, state: str | None, after: Mark | None, limit: int

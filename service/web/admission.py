@@ -14,8 +14,8 @@ from service.web.requests import count_limited
 log = get_logger(__name__)
 
 REQUEST_TIMEOUT_S: Final = 30.0
-"""Longest time from a request's head to its answer, in seconds. Longer than its body may take and a new connection's discovery
-and keys together; identity providers give up sooner."""
+"""Longest time from a request's head to the beginning of its answer, in seconds. Longer than its body may take and a new
+connection's discovery and keys together; identity providers give up sooner."""
 
 RETRY_AFTER_S: Final = 1
 """When to come again to a process that has too much to do, in seconds: most requests are done in a hundredth."""
@@ -68,8 +68,12 @@ class Concurrency:
 
 
 class Deadline:
-    """Pure ASGI: a request that is not answered within `seconds` is given up, and answered 503. Everything that is done for a
-    request may end at any point, as in a crash: what was recorded is finished by a worker, the rest was never promised."""
+    """Pure ASGI: a request whose answer does not begin within `seconds` is given up, and answered 503. Everything that is done
+    for a request may end at any point, as in a crash: what was recorded is finished by a worker, the rest was never promised.
+
+    How long an answer may take from its beginning on is the reader's affair (`service.web.http_writing`): an export of months is
+    one, and what it asks Redis for meanwhile has deadlines of its own.
+    """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         self.app = app
@@ -84,6 +88,8 @@ class Deadline:
 
         async def send_on(message: Message) -> None:
             nonlocal answered
+            if not answered and not deadline.expired():
+                deadline.reschedule(None)
             answered = True
             await send(message)
 

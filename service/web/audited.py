@@ -1,10 +1,12 @@
 """The management API in the audit trail: every change an operator makes, and every call that is refused for who made it.
 
 The entry `operation.requested` comes before the change, so that there is none without an entry; `operation.done` or
-`operation.failed` after it. Where that last one cannot be written, the change has been made all the same, and is answered as
-such: the log has a line. Values are never told: members by their names alone.
+`operation.failed` after it. Where `operation.done` cannot be written, the change has been made all the same, and is answered as
+such: the log has a line. Of a change that Redis has broken off there is neither. Values are never told: members by their names
+alone.
 """
 
+import contextlib
 import functools
 import json
 import re
@@ -28,6 +30,8 @@ _PLACES: Final = re.compile(r"\{(\w+)\}")
 
 MOST_MEMBERS: Final = 100
 """Most names of members in one entry: a body may hold thousands."""
+
+_MADE: Final = 201
 
 
 def audited(operation: Operation) -> Operation:
@@ -62,9 +66,10 @@ def _changes_told(endpoint: Endpoint) -> Endpoint:
     @functools.wraps(endpoint)
     async def telling(request: Request) -> Response:
         require_administrator(request)
-        trail = resources_of(request).trail
+        trail, durability = resources_of(request).trail, resources_of(request).durability
         asked = Fact(event="operation.requested", operation=endpoint.__name__, resource=await _named(request))
         await trail.append([asked])
+        history = await durability.history()
         try:
             response = await endpoint(request)
         except Unavailable:
@@ -79,11 +84,13 @@ def _changes_told(endpoint: Endpoint) -> Endpoint:
             members=_members(await request.body()),
             status=response.status_code,
         )
-        try:
+        # It is done, whatever is answered; the trail has that it was asked for, and the log where this is missing.
+        with contextlib.suppress(Unavailable):
             await trail.append([done])
-        except Unavailable:
-            # It is done, whatever is answered; the trail has that it was asked for, and the log that this is missing.
-            return response
+        if response.status_code != _MADE:
+            # What an operator has ended, such as a client's secret, waits for disk and replicas as a revocation does. What was
+            # made ends nothing, and its answer may be the only one to show a secret.
+            await durability.reached_since(history)
         return response
 
     return telling

@@ -6,7 +6,7 @@ byte is a second of nothing else.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import h11
 
@@ -31,12 +31,18 @@ class Refusal:
     description: str
 
 
+class OurFault(h11.RemoteProtocolError):
+    """What h11 would let pass. Its text is ours, and may be shown."""
+
+
 class RequestReader(h11.Connection):
     """The server's end of h11, which keeps what is wrong (`fault`) instead of raising it, and reads nothing from there on."""
 
     def __init__(self, max_head_bytes: int) -> None:
         super().__init__(h11.SERVER, max_head_bytes)
         self.fault: h11.RemoteProtocolError | None = None
+        self.sent_bytes = 0
+        """All that was made to be sent."""
         self._chunks = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
@@ -51,6 +57,12 @@ class RequestReader(h11.Connection):
             return h11.NEED_DATA
         return event
 
+    def send(self, event: h11.Event) -> Any:
+        """The bytes of an event to send, counted."""
+        data = super().send(event)
+        self.sent_bytes += len(data or b"")
+        return data
+
     def refusal(self) -> Refusal | None:
         """How what was wrong is to be answered, if anything was."""
         if self.fault is None:
@@ -59,6 +71,8 @@ class RequestReader(h11.Connection):
         match self.fault.error_status_hint:
             case 413:
                 return Refusal(413, "request_too_large", str(self.fault))
+            case 400 if isinstance(self.fault, OurFault):
+                return Refusal(400, "invalid_request", str(self.fault))
             case 431 if b"\n" not in received and self.our_state is h11.IDLE:
                 return Refusal(414, "request_too_large", "the request's target is too long")
             case 431:
@@ -72,7 +86,14 @@ class RequestReader(h11.Connection):
         """Raise RemoteProtocolError for what h11 would let pass."""
         if isinstance(event, h11.Request):
             self._chunks = 0
+            names = {name for name, _ in event.headers}
+            # A proxy that goes by the one would see a request's end elsewhere than we, who go by the other: what follows would be
+            # a request of somebody else's (RFC 9112 sections 6.1, 6.3 and 11.2).
+            if b"transfer-encoding" in names and b"content-length" in names:
+                raise OurFault("Transfer-Encoding and Content-Length together leave open where the body ends", 400)
+            if b"transfer-encoding" in names and event.http_version < b"1.1":
+                raise OurFault("Transfer-Encoding is not of HTTP/1.0", 400)
         elif isinstance(event, h11.Data) and event.chunk_end:
             self._chunks += 1
             if self._chunks > MAX_CHUNKS:
-                raise h11.RemoteProtocolError("the body comes in too many chunks", error_status_hint=413)
+                raise OurFault("the body comes in too many chunks", 413)

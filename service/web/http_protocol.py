@@ -7,7 +7,7 @@ that drips, and a client that does not read. What it refuses by itself it answer
 |------------------------------------------|-------------|----------------------------------------------|
 | a request's head is on its way           | `head_s`    | 408, or closed where nothing of it had come  |
 | its body is on its way, read or not      | `body_s`    | 408, or closed where it was answered already |
-| an answer is not taken                   | `write_s`   | cut off                                      |
+| nothing of an answer is taken            | `write_s`   | cut off                                      |
 | more than `max_connections` are open     |             | the one that waited longest is closed; 503 where none waits |
 | what comes is no HTTP, or too long       |             | 400, 413, 414, 431, 501 in the form of every error |
 | a body goes on after its answer          | 64 KiB      | closed                                       |
@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 
 from service.telemetry import get_logger
 from service.web.http_framing import MAX_UNWANTED_BYTES, SLICE_BYTES, Refusal, RequestReader
+from service.web.http_writing import Writing
 from service.web.request_limits import MAX_HEAD_BYTES
 from service.web.source import source_of_host
 from service.web.throttles import Throttles
@@ -39,7 +40,7 @@ BODY_TIMEOUT_S: Final = 20.0
 least anybody has to send; there is no other minimum."""
 
 WRITE_TIMEOUT_S: Final = 20.0
-"""Longest time until a client has taken an answer, in seconds."""
+"""Longest time in which a client takes next to nothing of an answer, in seconds."""
 
 Stage = Literal["head", "body"]
 
@@ -90,13 +91,15 @@ class BoundedProtocol(H11Protocol):
         self._unwanted = 0
         self._stage: tuple[Stage, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._write_deadline: asyncio.TimerHandle | None = None
 
     # What the event loop tells.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has connected."""
         super().connection_made(transport)
+        self._writing = Writing(
+            transport, within_s=self.bounds.write_s, sent=lambda: self.conn.sent_bytes, cut=self._unread
+        )
         self.shared.open[self] = None
         if len(self.shared.open) > self.bounds.max_connections and not self._make_room():
             self._count("connections")
@@ -115,19 +118,17 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         self._feed()
         self._watch()
-        self._watch_writing()
+        self._writing.watch()
 
     def pause_writing(self) -> None:
         """The client does not take what it is sent."""
         super().pause_writing()
-        self._watch_writing()
+        self._writing.watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
         self._forget()
-        if self._write_deadline is not None:
-            self._write_deadline.cancel()
-            self._write_deadline = None
+        self._writing.stop()
         super().connection_lost(exc)
 
     # What uvicorn does in another way.
@@ -220,15 +221,9 @@ class BoundedProtocol(H11Protocol):
         else:
             self._close()
 
-    def _watch_writing(self) -> None:
-        if self._write_deadline is None and self.transport.get_write_buffer_size() > 0:
-            self._write_deadline = self.loop.call_later(self.bounds.write_s, self._unread)
-
     def _unread(self) -> None:
-        self._write_deadline = None
-        if self.transport.get_write_buffer_size() > 0:
-            self._count("write_timeout")
-            self.transport.abort()
+        self._count("write_timeout")
+        self.transport.abort()
 
     # Ends.
 
@@ -279,7 +274,7 @@ class BoundedProtocol(H11Protocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self.transport.close()
-        self._watch_writing()
+        self._writing.watch()
 
     def _forget(self) -> None:
         self.shared.open.pop(self, None)

@@ -87,6 +87,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, persistent: EmbeddedRedis, keys
             "SIGNING_KEYS_FILE": str(keys_file),
             "REDIS_URL": persistent.url,
             "ADMIN_TOKEN": TOKEN,
+            "TRUSTED_PROXIES": "10.0.0.0/24",
         }
         for name, value in {**usual, **changed}.items():
             if value is not None:
@@ -109,6 +110,32 @@ def check() -> tuple[int, list[Finding]]:
 
 def found_of(found: list[Finding], subject: str) -> list[tuple[str, str]]:
     return [(each.level, each.detail) for each in found if each.subject == subject]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "proxies", "levels"),
+    [
+        ("https://logout.example.com", "10.0.0.0/24,2001:db8::/48", ["ok"]),
+        ("https://logout.example.com", None, ["warn"]),
+        ("http://logout.example.com", None, ["warn"]),
+        ("http://127.0.0.1:8000", None, []),
+        ("http://localhost:8000", None, []),
+    ],
+)
+def test_a_proxy_that_may_be_there_and_is_not_named_is_warned_of(
+    environment: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    public_url: str,
+    proxies: str | None,
+    levels: list[str],
+) -> None:
+    monkeypatch.delenv("LOGOUTD_TRUSTED_PROXIES")
+    environment(PUBLIC_URL=public_url, TRUSTED_PROXIES=proxies)
+    status, found = check()
+    assert status == 0
+    told = found_of(found, "trusted proxies")
+    assert [level for level, _ in told] == levels
+    assert all("LOGOUTD_TRUSTED_PROXIES" in detail for level, detail in told if level == "warn")
 
 
 @pytest.mark.usefixtures("environment")

@@ -56,6 +56,19 @@ AT_ONCE = 10
 LASTS_S = 12.0
 """How long they are bad at least, in seconds: two attempts that get no answer one after the other, and their breakers."""
 
+SLOW = 30
+"""Applications that come to answer each time, late."""
+
+SLOW_S = 4.0
+"""How late, in seconds: within the five that an attempt may take, so that each answer counts as one."""
+
+EACH_SECOND = 15
+"""Revocations a second that are asked for in the open loop, whatever has become of those before: thirty times as many are owed as
+such applications can take."""
+
+OPEN_LOOP_S = 12.0
+"""How long, in seconds: three times what it takes to find out that they are slow."""
+
 PATIENCE_S = 120.0
 """How long the test waits for what must come, in seconds."""
 
@@ -113,6 +126,49 @@ async def longest_wait_s(
 
     await asyncio.gather(*(keep_revoking() for _ in range(AT_ONCE)))
     return max(waits)
+
+
+async def longest_wait_in_open_loop_s(
+    house: House, phase: str, clients: list[str], measured: list[Application], *, lasts_s: float
+) -> float:
+    """The same at a steady rate: nobody waits for anybody to be told, as identity providers do not."""
+    began = time.monotonic()
+
+    async def revoke(number: int) -> float:
+        await asyncio.sleep(began + number / EACH_SECOND - time.monotonic())
+        name = f"{phase}-{number}"
+        house.clock.advance(max(0.0, time.time() - house.clock.now_ms() / 1000))
+        await house.sign_in(name, *clients)
+        asked = time.monotonic()
+        await house.revoke(name, lane="urgent")
+        async with asyncio.timeout(PATIENCE_S):
+            return max([await each.heard_of(name) - asked for each in measured])
+
+    return max(await asyncio.gather(*(revoke(number) for number in range(round(lasts_s * EACH_SECOND)))))
+
+
+async def test_many_slow_applications_do_not_delay_a_healthy_one_beyond_the_bound_while_revocations_keep_coming(
+    house: House,
+) -> None:
+    """They answer, so no breaker ever opens; and what they are owed grows faster than they take it."""
+    slow = [f"slow-{number}" for number in range(SLOW)]
+    applications = {name: Application(now=answer(200)) for name in (*HEALTHY, *slow)}
+    measured = [applications[name] for name in HEALTHY]
+    async with AsyncExitStack() as serving:
+        for name, application in applications.items():
+            server = await serving.enter_async_context(stranger(application))
+            await house.application(name, server.url(), algorithm="RS256")
+        clients = list(applications)
+
+        measure_s = await longest_wait_in_open_loop_s(house, "quick", clients, measured, lasts_s=OPEN_LOOP_S / 4)
+        for name in slow:
+            applications[name].now = late(SLOW_S, answer(200))
+        waited_s = await longest_wait_in_open_loop_s(house, "slow", clients, measured, lasts_s=OPEN_LOOP_S)
+
+        assert waited_s <= measure_s + ISOLATION_S
+        assert {(await house.health(name)).breaker(0) for name in slow} == {"closed"}
+        for name in clients:
+            await house.resources.applications.remove(name)
 
 
 async def test_many_bad_applications_do_not_delay_a_healthy_one_beyond_the_bound(house: House) -> None:

@@ -68,6 +68,12 @@ def drip(connection: socket.socket, data: bytes) -> None:
         connection.sendall(data)
 
 
+def taken(connection: socket.socket, count: int) -> None:
+    """Take a little, also of what was cut off."""
+    with contextlib.suppress(ConnectionResetError):
+        connection.recv(count)
+
+
 def test_a_head_that_does_not_end_is_answered_408_however_it_drips(redis_url: str, tmp_path: Path) -> None:
     with serving(redis_url, tmp_path, head_s=SOON_S) as service, connected(url_of(service)) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
@@ -141,6 +147,38 @@ def test_an_answer_nobody_reads_is_cut_off(redis_url: str, tmp_path: Path) -> No
                 deaf.sendall(head("GET", "/docs") * 200)
             eventually(lambda: limited(service, "write_timeout"), lambda met: met == 1)
         assert_well(service)
+
+
+def test_an_answer_that_is_taken_slowly_is_not_cut_off(redis_url: str, tmp_path: Path) -> None:
+    """It takes several times as long as one that is not taken at all may."""
+    asked = 400
+    with serving(redis_url, tmp_path, write_s=SOON_S) as service, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        slow.settimeout(PATIENCE_S)
+        slow.connect((service.http.base_url.host, service.http.base_url.port))
+        slow.sendall(head("GET", "/docs") * (asked - 1) + head("GET", "/docs", CLOSE))
+        began, answers, last = time.monotonic(), 0, b""
+        while time.monotonic() - began < SOON_S * 6:
+            received = slow.recv(4096)
+            answers += (last[-12:] + received).count(b"HTTP/1.1 200 ")
+            last = received
+            assert_well(service)
+        assert answers < asked, "it was taken too fast to tell"
+        while received := slow.recv(65536):
+            answers += (last[-12:] + received).count(b"HTTP/1.1 200 ")
+            last = received
+        assert answers == asked
+        assert limited(service, "write_timeout") == 0
+
+
+def test_an_answer_that_is_taken_by_the_byte_is_cut_off(redis_url: str, tmp_path: Path) -> None:
+    with serving(redis_url, tmp_path, write_s=SOON_S) as service, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(PATIENCE_S)
+        slow.connect((service.http.base_url.host, service.http.base_url.port))
+        with contextlib.suppress(TimeoutError, ConnectionResetError, BrokenPipeError):
+            slow.sendall(head("GET", "/docs") * 200)
+        eventually(lambda: (taken(slow, 1), limited(service, "write_timeout"))[1], lambda met: met == 1)
 
 
 def test_a_thousand_slow_connections_do_not_stop_an_ordinary_request(redis_url: str, tmp_path: Path) -> None:

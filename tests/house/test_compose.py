@@ -18,7 +18,8 @@ import yaml
 from service.embedded_redis import find_redis_server
 from service.settings import PREFIX, SECRETS, Settings, load_settings
 from service.web.server import GRACEFUL_SHUTDOWN_S
-from workers.worker import GRACE_S
+from workers.ledger import FINISH_S
+from workers.worker import GRACE_S, LONGEST_STOP_S
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -134,7 +135,8 @@ def test_compose_asks_each_process_for_its_health_and_gives_it_time_to_stop() ->
     assert seconds(service["stop_grace_period"]) > GRACEFUL_SHUTDOWN_S
     assert f"requests under way have {GRACEFUL_SHUTDOWN_S} s" in README
     assert f"attempts under way have {GRACE_S:.0f} s" in README
-    assert seconds(worker["stop_grace_period"]) > GRACE_S
+    assert f"what came of them has {FINISH_S:.0f} s to be written" in README
+    assert seconds(worker["stop_grace_period"]) > LONGEST_STOP_S
     for process in COMPOSE["services"].values():
         assert seconds(process["healthcheck"]["timeout"]) < seconds(process["healthcheck"]["interval"])
 

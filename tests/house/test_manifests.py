@@ -12,7 +12,7 @@ from kubernetes_validate.utils import all_versions
 from service.settings import PREFIX, SECRETS, Settings, load_settings
 from service.web.published import OPERATIONS
 from service.web.server import GRACEFUL_SHUTDOWN_S
-from workers.worker import GRACE_S
+from workers.worker import LONGEST_STOP_S
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -297,7 +297,7 @@ def test_grace_periods_cover_what_has_to_happen_in_them() -> None:
     assert "lifecycle" not in containers(service)[0]
     assert pod(service)["terminationGracePeriodSeconds"] >= leaving + GRACEFUL_SHUTDOWN_S + LEAST_MARGIN_S
     assert "lifecycle" not in containers(worker)[0]
-    assert pod(worker)["terminationGracePeriodSeconds"] >= GRACE_S + LEAST_MARGIN_S
+    assert pod(worker)["terminationGracePeriodSeconds"] >= LONGEST_STOP_S + LEAST_MARGIN_S
 
 
 @BOTH

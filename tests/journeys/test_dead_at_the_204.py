@@ -37,7 +37,8 @@ from tests.support.story import (
 )
 
 CLOCKS_APART_MS = LONGEST_TRIP_S / 2 * 1000
-"""How far the service's reading of Redis' clock may be from ours, in milliseconds."""
+"""How far the service's reading of Redis' clock may be from ours, in milliseconds: what it may be wrong by for all it knows.
+Stamps of the one clock are compared as they are."""
 
 
 @dataclass(kw_only=True)
@@ -207,6 +208,16 @@ def test_the_receipt_says_when_it_came_true_before_anybody_has_been_told(told: T
     assert (receipt["completed_at"], receipt["deliveries"]) == (None, [])
     accepted, revoked = milliseconds(receipt["accepted_at"]), milliseconds(receipt["revoked_at"])
     assert case.sent_ms - CLOCKS_APART_MS <= accepted <= revoked <= case.answered_ms + CLOCKS_APART_MS
+
+
+def test_the_times_of_one_revocation_after_the_other_are_in_that_order_by_the_one_clock_they_are_told_by(
+    told: Told,
+) -> None:
+    receipts = [case.receipt_without_worker for case in told.cases.values()]
+    times = [milliseconds(each[name]) for each in receipts for name in ("accepted_at", "revoked_at")]
+    assert times == sorted(times)
+    # Between two of them lies everything that was asked about the first.
+    assert all(after > before for before, after in zip(times[1::2], times[2::2], strict=False))
 
 
 def test_a_job_waits_for_each_person_and_holds_nothing_but_an_id(told: Told) -> None:

@@ -381,3 +381,14 @@ def test_once_the_service_has_started_no_administrators_token_is_left_in_its_set
     assert kept.admin_token_digests == settings.admin_token_digests == (sha256(TOKEN.encode()).hexdigest(), "ab" * 32)
     assert kept.admin_token.get_secret_value() == ""
     assert TOKEN not in repr(kept.model_dump())
+
+
+@pytest.mark.parametrize(("length", "guessable"), [(MIN_ADMIN_TOKEN_LENGTH, True), (31, True), (32, False)])
+def test_of_a_short_token_it_is_still_known_that_it_might_be_guessed_once_it_is_a_digest(
+    length: int, guessable: bool
+) -> None:
+    settings = load_settings(admin_token="x" * length, admin_token_sha256="a" * 64)
+    digest = sha256(b"x" * length).hexdigest()
+    for each in (settings, settings.without_admin_token(), settings.without_admin_token().without_admin_token()):
+        assert each.admin_token_digests == (digest, "a" * 64)
+        assert each.guessable_admin_token_digests == ((digest,) if guessable else ())

@@ -48,14 +48,15 @@ def replicated(folder: Path) -> Iterator[Replicated]:
             stack.callback(server.stop)
         primary, replica = servers
         with closing(connect(primary)) as client:
-            client.config_set("port", port := _free_port())
+            client.config_set("port", port := free_port())
         with closing(connect(replica)) as client:
             client.replicaof("127.0.0.1", port)
             eventually(lambda: repr(client.info("replication")), lambda told: "'master_link_status': 'up'" in told)
         yield Replicated(primary=primary, replica=replica)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

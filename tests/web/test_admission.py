@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from service.web.admission import Concurrency, Deadline
@@ -119,6 +121,32 @@ async def test_a_place_is_given_back_however_its_request_ends() -> None:
         await given_up
     work.ends.set()
     assert (await work.ask(body))[0] == 204
+
+
+async def test_an_answer_that_has_begun_in_time_may_take_longer() -> None:
+    """An export is as long as its trail. The deadline is known to have passed when that of a later request has."""
+    goes_on = asyncio.Event()
+
+    async def parts() -> AsyncIterator[str]:
+        yield "first"
+        await goes_on.wait()
+        yield "last"
+
+    async def endpoint(request: Request) -> Response:
+        if request.url.path == "/export":
+            return StreamingResponse(parts())
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    routes = [Route(path, endpoint) for path in ("/export", "/never")]
+    app = Starlette(routes=routes, middleware=[Middleware(Deadline, seconds=0.05)])
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        export = asyncio.create_task(http.get("/export"))
+        assert (await http.get("/never")).status_code == 503
+        goes_on.set()
+        answer = await export
+    assert (answer.status_code, answer.text) == (200, "firstlast")
 
 
 async def test_probes_pass_while_all_places_are_taken() -> None:

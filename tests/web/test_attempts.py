@@ -6,7 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from service.setting_values import MIN_ADMIN_TOKEN_LENGTH, UNGUESSABLE_LENGTH
 from service.web.throttles import Attempts
 from tests.support.asgi import ADMIN_TOKEN, ADMINISTRATOR, Api, basic, bearer, calling_from, refused, serving
 from tests.support.clock import HandClock
@@ -46,12 +48,36 @@ async def test_after_so_many_wrong_secrets_no_other_is_looked_at_until_the_minut
         assert (await ask(http, api.by("shop"))).status_code == 200
 
 
-async def test_after_so_many_wrong_tokens_nobody_is_the_administrator_from_there(api: Api) -> None:
+async def lock(http: httpx.AsyncClient) -> None:
+    """Guess until no more is looked at."""
+    for number in range(MOST):
+        assert (await http.get("/api/v2/clients", headers=bearer(f"guess-{number}"))).status_code == 401
+    refused(await http.get("/api/v2/clients", headers=bearer("guess")), 429, "too_many_requests")
+
+
+async def test_after_so_many_wrong_tokens_the_next_wrong_one_is_429_and_the_administrator_is_heard_all_the_same(
+    api: Api,
+) -> None:
+    """Behind a proxy that is not trusted a stranger has the administrator's address, and this process has heard of neither."""
     async with calling_from(api, STRANGER[0]) as http:
-        for number in range(MOST):
-            assert (await http.get("/api/v2/clients", headers=bearer(f"guess-{number}"))).status_code == 401
+        await lock(http)
+        assert (await http.get("/api/v2/clients", headers=dict(ADMINISTRATOR))).status_code == 200
         refused(await http.get("/api/v2/clients", headers=bearer("guess")), 429, "too_many_requests")
     assert (await api.get("/api/v2/clients")).status_code == 200
+
+
+@pytest.mark.parametrize(("length", "status"), [(MIN_ADMIN_TOKEN_LENGTH, 429), (31, 429), (UNGUESSABLE_LENGTH, 200)])
+async def test_a_token_so_short_that_it_might_be_guessed_is_not_looked_at_once_too_many_were_wrong(
+    redis_url: str, tmp_path: Path, length: int, status: int
+) -> None:
+    token = "x" * length
+    limits = {"failed_authentications_per_minute": MOST, "admin_token": SecretStr(token)}
+    async with serving(redis_url, tmp_path, **limits) as api:
+        async with calling_from(api, STRANGER[0]) as http:
+            await lock(http)
+            assert (await http.get("/api/v2/clients", headers=bearer(token))).status_code == status
+        async with calling_from(api, "198.51.100.7") as elsewhere:
+            assert (await elsewhere.get("/api/v2/clients", headers=bearer(token))).status_code == 200
 
 
 async def test_the_real_client_elsewhere_is_never_locked_out(api: Api) -> None:

@@ -97,6 +97,43 @@ def test_what_is_no_http_is_refused_in_the_form_of_every_error(url: str, sent: b
     assert is_well(url)
 
 
+FORM = "Content-Type: application/x-www-form-urlencoded"
+HIDDEN = head("GET", "/.well-known/jwks.json")
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: chunked", "Content-Length: 5"),
+        ("transfer-ENCODING: Chunked", "CONTENT-length: 0"),
+    ],
+)
+def test_rfc_9112_section_6_3_two_lengths_of_one_body_are_400_and_nothing_after_them_is_a_request(
+    url: str, lines: tuple[str, ...], version: str
+) -> None:
+    start = head("POST", "/oauth/backchannel-logout/connection/okta", FORM, *lines).replace(
+        b"HTTP/1.1", version.encode()
+    )
+    answer = refused(exchange(url, start + b"0\r\n\r\n" + HIDDEN), 400, "invalid_request")
+    assert "Transfer-Encoding" in answer.json()["error_description"]
+    assert answer.headers["connection"] == "close"
+    assert b"HTTP/1.1 200" not in answer.body
+    assert is_well(url)
+
+
+def test_rfc_9112_section_6_1_a_transfer_encoding_in_http_1_0_is_400_and_nothing_after_it_is_a_request(
+    url: str,
+) -> None:
+    start = head("POST", "/oauth/backchannel-logout/connection/okta", FORM, "Transfer-Encoding: chunked")
+    sent = start.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n" + HIDDEN
+    answer = refused(exchange(url, sent), 400, "invalid_request")
+    assert "HTTP/1.0" in answer.json()["error_description"]
+    assert answer.headers["connection"] == "close"
+    assert b"HTTP/1.1 200" not in answer.body
+
+
 def test_a_transfer_encoding_nobody_knows_is_501(url: str) -> None:
     sent = head("POST", "/oauth/introspect", "Transfer-Encoding: gzip, chunked")
     refused(exchange(url, sent), 501, "not_implemented")

@@ -62,7 +62,10 @@ async def test_one_that_a_crash_left_without_a_lane_is_urgent(house: House) -> N
     rid = await house.record_only(house.request("ada"))
     assert await house.resources.record.run("HEXISTS", keyspace.revocation(rid), "lane") == 0
     assert (await house.receipt(rid)).lane == "urgent"
-    assert await house.resources.revocations.lanes([rid, "rev_unknown"]) == {rid: "urgent", "rev_unknown": "urgent"}
+    assert await house.resources.revocations.lanes([rid, "rev_unknown"]) == {
+        rid: ("urgent", False),
+        "rev_unknown": ("urgent", False),
+    }
 
 
 async def test_the_sweeper_and_retries_keep_to_the_lane(house: House) -> None:

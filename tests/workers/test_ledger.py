@@ -1,7 +1,10 @@
 """Writing outcomes down: many in one write, each told what became of its own."""
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,9 @@ from service.domain.identifiers import delivery_id_for
 from service.domain.revocation import Revocation
 from service.errors import Unavailable
 from tests.support.breaks import redis_away
-from tests.support.house import House, user_id
+from tests.support.heard import listening
+from tests.support.house import House, open_house, user_id
+from tests.support.redis_server import start_redis
 from workers import ledger as ledger_module
 from workers.ledger import Entry
 
@@ -134,3 +139,37 @@ async def test_what_nobody_waits_for_any_more_is_written_before_the_end(house: H
     await asyncio.gather(leaving, return_exceptions=True)
     await house.worker.notifier.drain(0)
     assert [each.state for each in await house.deliveries(revocation.revocation_id)] == ["dead"]
+
+
+async def test_a_redis_that_does_not_answer_holds_up_the_end_no_longer_than_its_bound_and_what_is_left_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write takes seconds then, and there may be many: whoever stops the worker would kill it in the middle."""
+    monkeypatch.setattr(ledger_module, "FINISH_S", 0.1)
+    monkeypatch.setattr(ledger_module, "MAX_BATCH", 1)
+    redis = start_redis(tmp_path)
+    try:
+        async with open_house(redis.url, tmp_path) as house:
+            revocation, owed = await leased(house, "a", "b", "c")
+            ledger = house.worker.notifier.ledger
+            os.kill(redis.pid, signal.SIGSTOP)
+            try:
+                writing = [asyncio.create_task(ledger.write(dead(house, revocation, each))) for each in owed]
+                await asyncio.sleep(0)
+                with listening() as heard:
+                    async with asyncio.timeout(1.5):
+                        await house.worker.notifier.drain(0)
+                    outcomes = await asyncio.gather(*writing, return_exceptions=True)
+            finally:
+                os.kill(redis.pid, signal.SIGCONT)
+            assert heard.one("ledger.not_finished")["outcomes"] == 3
+            assert [type(each) for each in outcomes] == [asyncio.CancelledError] * 3
+            # As after a kill: in nobody's hands once its lease has run out, and due.
+            house.clock.advance(LEASE_MS / 1000)
+            until_ms = house.clock.now_ms() + LEASE_MS
+            taken = await house.resources.deliveries.claim(
+                revocation.revocation_id, now_ms=house.clock.now_ms(), lease_until_ms=until_ms
+            )
+            assert {each.client_id for each in taken} == {"a", "b", "c"}
+    finally:
+        redis.stop()

@@ -18,6 +18,7 @@ from service.domain.retry_schedule import WINDOW_S
 from service.keys.algorithms import verify_with
 from service.keys.ring import KeyRing
 from service.keys.signing_keys import SigningKey, SigningKeys
+from service.outbound import ATTEMPT_DEADLINE_S
 from service.store.deliveries import Settlement
 from tests.support.breaks import Moment, redis_away
 from tests.support.certificates import Authority
@@ -36,7 +37,7 @@ from tests.support.strangers import (
 from tests.support.tokens import private_key
 from workers import notify
 from workers import slots as slots_module
-from workers.notify import JOB_PATIENCE_S, LEASE_MS, LEASED_AGAIN_MS
+from workers.notify import JOB_PATIENCE_S, LEASE_MS, LEASED_AGAIN_MS, WRITE_MS
 from workers.release import LOOK_MS
 from workers.slots import PER_CLIENT, PER_SUSPECT
 
@@ -462,6 +463,29 @@ async def test_a_worker_whose_lease_ran_out_before_its_answer_came_records_nothi
     assert (await house.resources.statistics.totals()).attempts == {"2xx": 1}
 
 
+@pytest.mark.parametrize("late_ms", [0, 1])
+async def test_no_attempt_begins_that_its_lease_may_not_outlast(house: House, late_ms: int) -> None:
+    """It waited for a slot, or its process stood still: another worker could send the same while it is under way."""
+    async with stranger(answer()) as app, AsyncExitStack() as stack:
+        await house.application("crm", app.url())
+        house.worker.notifier.slots.report("crm", answered=True)
+        for _ in range(PER_CLIENT):
+            await stack.enter_async_context(house.worker.notifier.slots.of("crm"))
+        rid = await accept(house)
+        await house.begin_to_work_off(rid)
+        house.clock.advance((LEASE_MS - WRITE_MS + late_ms) / 1000 - ATTEMPT_DEADLINE_S)
+        await stack.aclose()
+        await house.attempts_end()
+
+        held = await house.delivery(rid)
+        assert (held.state, held.reason) == (("pending", "busy") if late_ms else ("delivered", None))
+        assert len(app.requests) == 1 - late_ms
+        house.clock.advance(LOOK_MS / 1000)
+        await house.sweep()
+    assert (await house.delivery(rid)).state == "delivered"
+    assert len(app.requests) == 1
+
+
 async def test_an_application_without_a_free_slot_has_its_delivery_wait_in_its_backlog(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -638,7 +662,7 @@ async def test_a_fault_in_one_delivery_is_logged_and_spoils_no_other(house: Hous
         addressees = await house.resources.client_healths.addressees(["crm", "mail"])
         with listening() as heard:
             await house.worker.notifier.attempt(
-                await house.receipt(rid), [broken, healthy], addressees, lease_until_ms=house.clock.now_ms() + 1
+                await house.receipt(rid), [broken, healthy], addressees, lease_until_ms=house.clock.now_ms() + LEASE_MS
             )
             await house.attempts_end()
     assert heard.one("delivery.fault")["delivery_id"] == broken.delivery_id

@@ -124,6 +124,37 @@ async def test_the_count_and_the_window_begin_afresh(house: House) -> None:
     assert again.total_attempt_count == gave_up.attempt_count + 1
 
 
+@pytest.mark.parametrize("removed", ["address", "application"])
+async def test_what_once_waited_and_was_skipped_is_not_given_up_at_its_first_failure(
+    house: House, removed: str
+) -> None:
+    """The time it had waited before counts no more than attempts of then do."""
+    applications, healths = house.resources.applications, house.resources.client_healths
+    async with stranger(answer(503)) as app:
+        crm = await house.application("crm", app.url())
+        await healths.pause("crm", reason=None, now_ms=house.clock.now_ms())
+        await house.sign_in("ada", "crm")
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+        if removed == "address":
+            await applications.replace(replace(crm, backchannel_logout_uri=None))
+            await healths.resume("crm", now_ms=house.clock.now_ms())
+        else:
+            await applications.remove("crm")
+        await house.sweep()
+        skipped = await house.delivery(rid)
+        assert (skipped.state, skipped.held_since_ms) == ("skipped", None)
+        house.clock.advance(2 * DAY_S)
+        if removed == "address":
+            await move(house, "crm", app)
+        else:
+            await applications.add(crm)
+        await house.resources.redeliverer.one(skipped.delivery_id, force=True)
+        await house.run_queue()
+        again = await house.delivery(rid)
+    assert (again.state, again.attempt_count) == ("retrying", 1)
+
+
 async def test_one_that_finds_no_slot_long_after_its_revocation_is_put_off_and_not_given_up(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

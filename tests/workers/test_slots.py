@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from service.domain.revocation import Lane
 from workers import slots as slots_module
 from workers.slots import (
     MAX_WAITING,
-    MAX_WAITING_SUSPECT,
+    MAX_WAITING_HESITANT,
     PER_CLIENT,
     PER_SLOW,
     PER_SUSPECT,
@@ -187,7 +188,7 @@ async def test_whoever_waits_for_one_that_nobody_answers_at_is_told_at_once() ->
     slots.report("crm", answered=False)
     async with AsyncExitStack() as stack:
         await hold(slots, stack, "crm", PER_SUSPECT)
-        waiting = [asyncio.create_task(granted(slots, "crm")) for _ in range(MAX_WAITING_SUSPECT)]
+        waiting = [asyncio.create_task(granted(slots, "crm")) for _ in range(MAX_WAITING_HESITANT)]
         await asyncio.sleep(0)
         slots.bounce("crm")
         async with asyncio.timeout(1):
@@ -228,6 +229,29 @@ async def test_beyond_so_many_waiting_nobody_waits() -> None:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         assert all(task.cancelled() for task in waiting)
+
+
+@pytest.mark.parametrize(
+    ("reported", "window"),
+    [
+        (None, PER_UNKNOWN),
+        ({"answered": False}, PER_SUSPECT),
+        ({"answered": True, "duration_ms": PROMPT_MS + 1}, PER_SLOW),
+    ],
+    ids=["unknown", "does not answer", "answers slowly"],
+)
+async def test_few_wait_for_one_that_is_not_prompt(reported: dict[str, Any] | None, window: int) -> None:
+    """One that answers after seconds, while revocations keep coming, would fill the memory all others wait for."""
+    slots = Slots(1000)
+    if reported is not None:
+        slots.report("crm", **reported)
+    async with AsyncExitStack() as stack:
+        await hold(slots, stack, "crm", window)
+        waiting = [asyncio.create_task(granted(slots, "crm")) for _ in range(MAX_WAITING_HESITANT)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1):  # PATIENCE_S is longer: this one is not let wait at all
+            assert not await granted(slots, "crm")
+    assert all(await asyncio.gather(*waiting))
 
 
 @pytest.mark.usefixtures("impatient")

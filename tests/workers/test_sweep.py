@@ -7,7 +7,7 @@ import pytest
 
 from service.accept import LOOK_AFTER_MS
 from service.domain.identifiers import delivery_id_for
-from service.jobs import QUEUE, TICKET_MS
+from service.jobs import BULK_QUEUE, QUEUE, TICKET_MS
 from service.store import keyspace
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
@@ -16,10 +16,10 @@ from workers import sweep
 from workers.sweep import HEAL_AFTER_MS, HIDDEN_MS
 
 
-async def queued(house: House) -> dict[str, list[object]]:
-    """The jobs on the queue: what each is called and carries."""
+async def queued(house: House, queue: str = QUEUE) -> dict[str, list[object]]:
+    """The jobs on a queue, the urgent one unless another is named: what each is called and carries."""
     redis = house.resources.queue_redis
-    names = [name.decode() for name in await redis.zrange(QUEUE, 0, -1)]
+    names = [name.decode() for name in await redis.zrange(queue, 0, -1)]
     return {name: json.loads(await redis.get(f"arq:job:{name}") or b"{}")["a"] for name in names}
 
 
@@ -184,6 +184,26 @@ async def test_more_unfinished_revocations_than_a_batch_are_all_found(
     await house.resources.record.run("DEL", keyspace.DUE)
     await house.worker.sweeper.tidy()
     assert set(await house.due()) == rids
+
+
+async def test_what_heals_keeps_nothing_urgent_waiting_and_its_retries_stay_urgent(house: House) -> None:
+    """One application is down, and thousands are unfinished for it: all of them are looked at every ten minutes, all at once."""
+    async with stranger(answer(503)) as app:
+        await house.application("crm", app.url())
+        await house.sign_in("ada", "crm")
+        rid = await house.revoke("ada")
+        await house.run_queue()
+        house.clock.advance(HEAL_AFTER_MS / 1000)
+        fresh = await house.record_only(house.request("bob"))
+        await house.worker.sweeper.tidy()
+        await house.worker.sweeper.sweep()
+
+        retry = [(await house.delivery(rid)).delivery_id]
+        assert sorted((await queued(house)).values(), key=str) == sorted([[fresh], [retry]], key=str)
+        assert list((await queued(house, BULK_QUEUE)).values()) == [[rid]]
+        await house.run_queue()
+    assert (await house.delivery(rid)).attempt_count == 2
+    assert (await house.receipt(fresh)).state == "completed"
 
 
 async def test_tidying_hastens_nothing_that_has_its_time(house: House) -> None:

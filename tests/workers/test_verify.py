@@ -452,3 +452,22 @@ async def test_one_that_cannot_be_held_for_there_are_too_many_is_looked_at_again
     await waiting.work(LOOK_AGAIN_MS / 1000)
     assert not await waiting.is_kept(kept_id)
     assert not await waiting.house.session_honoured(waiting.session)
+
+
+async def test_one_that_could_not_be_held_for_a_day_is_given_up_for_what_it_was(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys were there; it was said that they had not been."""
+    radius = waiting.house.resources.blast_radius
+    monkeypatch.setattr(radius, "_people", 1)
+    monkeypatch.setattr(blast_radius, "MAX_HELD", 0)
+    request = waiting.house.request("cyd", "dee")
+    assert await radius.count(request, now_ms=waiting.house.clock.now_ms()) == "began"
+    kept_id = await waiting.keep(waiting.token())
+    waiting.idp.broken.clear()
+    with listening() as heard:
+        await waiting.work(KEPT_MS / 1000 - 1)
+        assert await waiting.is_kept(kept_id)
+        await waiting.work(LONGEST_PAUSE_MS / 1000)
+    assert heard.one("logout.dropped")["reason"] == "held"
+    assert not await waiting.is_kept(kept_id)

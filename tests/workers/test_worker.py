@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,10 @@ from service.store.fleet_clock import FleetClock
 from service.store.heartbeats import FRESH_MS
 from tests.support.heard import Heard, listening
 from tests.support.house import House, open_house
-from tests.support.redis_server import start_redis
+from tests.support.redis_server import connect, start_redis
 from tests.support.strangers import answer, say_and_hold, stranger, wait_then
 from workers import worker as worker_module
-from workers.__main__ import is_alive, main
+from workers.__main__ import first_refusal, is_alive, main
 from workers.arq_worker import guarded
 from workers.worker import JOB_TIMEOUT_S, MAX_JOBS, QUEUE_READ_LIMIT, worker_name
 
@@ -299,6 +299,37 @@ def test_a_workers_name_is_its_host_and_process() -> None:
 def test_the_queue_is_read_far_beyond_the_jobs_of_a_fleet_and_jobs_are_short() -> None:
     assert QUEUE_READ_LIMIT >= 30 * MAX_JOBS
     assert JOB_TIMEOUT_S <= 15
+
+
+async def test_a_worker_started_while_redis_is_away_looks_at_it_before_it_begins(tmp_path: Path) -> None:
+    redis = EmbeddedRedis(tmp_path / "redis", persistent=False)
+    async with open_house(redis.url, tmp_path) as house:
+        stop = asyncio.Event()
+        with listening() as heard:
+            looking = asyncio.create_task(first_refusal(house.resources.settings, stop))
+            await heard.wait_for("redis.finding")
+            assert not looking.done(), "it is away, which is no reason to refuse"
+            redis.start()
+            with closing(connect(redis)) as client:
+                client.config_set("maxmemory-policy", "allkeys-lru")
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    refusal = await looking
+            finally:
+                redis.stop()
+    assert refusal is not None
+    assert "allkeys-lru" in refusal
+
+
+async def test_a_worker_that_waits_for_redis_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    async with open_house(f"unix://{tmp_path}/nobody.sock", tmp_path) as house:
+        stop = asyncio.Event()
+        with listening() as heard:
+            looking = asyncio.create_task(first_refusal(house.resources.settings, stop))
+            await heard.wait_for("redis.finding")
+            stop.set()
+            async with asyncio.timeout(PATIENCE_S):
+                assert await looking is None
 
 
 async def test_the_probe_asks_for_a_worker_of_this_host(house: House) -> None:
