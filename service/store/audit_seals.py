@@ -42,6 +42,24 @@ class _Looked:
     latest: Seal | None
 
 
+@dataclass(slots=True)
+class _Unsealed:
+    """The entries since the latest seal, as far as they have been read."""
+
+    entries: Stretch
+    last: str = ""
+    first: str = ""
+    """The first of the trail, where no seal says it yet."""
+
+    async def read(self, trail: Trail) -> None:
+        """Read what has come since."""
+        while found := await trail.page(first=f"({self.last}" if self.last else "-", last="+", limit=PAGE):
+            self.first = self.first or found[0].id
+            for each in found:
+                self.entries.add(each.id, each.text)
+            self.last = found[-1].id
+
+
 class Seals:
     """Sets and verifies seals, and trims by them. `keep_ms`: how long entries are kept."""
 
@@ -58,18 +76,27 @@ class Seals:
         """Seal what has been appended since the latest seal, and drop what is too old; whether there was anything, and it
         could be done. `now_ms`: by Redis' clock, where it was asked already."""
         now_ms = await self._now_ms() if now_ms is None else now_ms
+        looked = await self._look()
+        if looked is None:
+            return False
+        before = looked.latest
+        stretch = _Unsealed(Stretch(looked.key), last=before.id if before else "")
+        trim_to = await self._too_old(before.begins, now_ms) if before else ""
+        after = max((now_ms, 0), await self._last_place())
         for _ in range(MOST_TRIES):
-            looked = await self._look()
-            if looked is None:
+            await stretch.read(self._trail)
+            if not stretch.entries.count and not trim_to:
                 return False
-            made, trim_to = await self._make(looked.key, looked.latest, now_ms)
-            if made is None:
-                return False
-            last, seal = made
+            # From the last look at what is there to here nothing is asked: among writers that do not stop there is little time.
+            seal = self._make(
+                stretch, looked, begins=trim_to or (before.begins if before else stretch.first), after=after
+            )
             keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL]
-            if await self._record.script("seal_trail", keys, [last, looked.pointer, seal.id, seal.text, trim_to]):
+            if await self._record.script(
+                "seal_trail", keys, [stretch.last, looked.pointer, seal.id, seal.text, trim_to]
+            ):
                 self._newest = seal
-                log.info("audit.sealed", number=seal.number, seal=seal.seal, entries=seal.count, through=last)
+                log.info("audit.sealed", number=seal.number, seal=seal.seal, entries=seal.count, through=stretch.last)
                 return True
         return False
 
@@ -117,8 +144,10 @@ class Seals:
         newest = self._newest
         if newest is None or latest == newest:
             return ""
-        if latest is None or latest.number <= newest.number:
-            return "older_seal" if latest is not None and latest.number < newest.number else "another_seal"
+        if latest is None:
+            return "no_seal"
+        if latest.number <= newest.number:
+            return "older_seal" if latest.number < newest.number else "another_seal"
         if newest.is_by(key) and not latest.is_by(key):
             # Nobody else has a key to seal with: this deployment's is still the one that sealed before.
             return "seal_by_another_key"
@@ -127,25 +156,16 @@ class Seals:
         found = await self._trail.page(first=newest.id, last=newest.id, limit=1)
         return "" if [each.text for each in found] == [newest.text] else "seal_taken_out"
 
-    async def _make(self, key: bytes, before: Seal | None, now_ms: int) -> tuple[tuple[str, Seal] | None, str]:
-        """The next seal, after the id of the last entry it was made for; None where there is nothing to seal and nothing to
-        drop. With it, what to drop everything before."""
-        stretch, last, first = Stretch(key), before.id if before else "", before.begins if before else ""
-        while entries := await self._trail.page(first=f"({last}" if last else "-", last="+", limit=PAGE):
-            first = first or entries[0].id
-            for each in entries:
-                stretch.add(each.id, each.text)
-            last = entries[-1].id
-        trim_to = await self._too_old(first, now_ms) if before else ""
-        if not stretch.count and not trim_to:
-            return None, ""
-        entry = json.loads(written(Fact(event="trail.sealed"), cause(), key))
-        entry_id = await self._next_id(last, now_ms)
-        begins = trim_to or first
-        return (
-            last,
-            make_seal(entry, key=key, entry_id=entry_id, begins=begins, stretch=stretch, before=before),
-        ), trim_to
+    def _make(self, stretch: "_Unsealed", looked: "_Looked", *, begins: str, after: tuple[int, int]) -> Seal:
+        at_ms, number = max(after, _after(stretch.last))
+        return make_seal(
+            json.loads(written(Fact(event="trail.sealed"), cause(), looked.key)),
+            key=looked.key,
+            entry_id=f"{at_ms}-{number}",
+            begins=begins,
+            stretch=stretch.entries,
+            before=looked.latest,
+        )
 
     async def _too_old(self, first: str, now_ms: int) -> str:
         """The latest seal that is older than entries are kept for, where it is not what the trail begins with."""
@@ -157,12 +177,13 @@ class Seals:
             last = f"({found[-1].id}"
         return ""
 
-    async def _next_id(self, last: str, now_ms: int) -> str:
-        """An id after all there ever were, which the seal can say before it is appended."""
+    async def _last_place(self) -> tuple[int, int]:
+        """What is after all there ever were, those that are gone too: no id is given twice."""
+        if not await self._record.run("EXISTS", keyspace.AUDIT_TRAIL):
+            return (0, 0)
         flat = await self._record.run("XINFO", "STREAM", keyspace.AUDIT_TRAIL)
         told = dict(zip(flat[::2], flat[1::2], strict=True))
-        at_ms, number = max(_after(last), _after(told["last-generated-id"]))
-        return f"{now_ms}-0" if now_ms > at_ms else f"{at_ms}-{number}"
+        return _after(told["last-generated-id"])
 
     def _refuse(self, why: str, event: str) -> bool:
         """Say so, once; whether it was the first time."""

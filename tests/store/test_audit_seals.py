@@ -80,6 +80,25 @@ class TestSeals:
         assert (found.problem, found.unsealed) == (None, 0)
         assert found.entries == 80 + found.seals - 1
 
+    async def test_take_one_look_at_each_entry_however_often_others_come_between(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A trail that grows faster than it can be read again from the latest seal on is sealed all the same."""
+        await tell(house, 50)
+        page, seen, late = Trail.page, list[str](), list(range(5))
+
+        async def busy(self: Trail, **asked: Any) -> tuple[Stored, ...]:
+            found = await page(self, **asked)
+            seen.extend(each.id for each in found)
+            if not found and late:
+                late.pop()
+                await tell(house)
+            return found
+
+        monkeypatch.setattr(Trail, "page", busy)
+        assert await house.resources.seals.seal()
+        assert (len(seen), len(set(seen))) == (55, 55)
+
     async def test_are_verified_a_few_stretches_at_a_time(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(audit_verification, "MOST_AT_ONCE", 8)
         monkeypatch.setattr(audit_verification, "PAGE", 3)

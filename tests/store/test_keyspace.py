@@ -10,6 +10,7 @@ from service.domain.revocation import SessionsBegunBy
 from service.store import keyspace
 from service.store.backlogs import Hold, Waiting
 from service.store.blast_radius import BlastRadius
+from service.store.told_keys import ToldKeys
 from tests.support.contents import lifetimes_ms, types
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 from tests.support.strangers import answer, stranger
@@ -69,6 +70,7 @@ async def fill(house: House) -> None:
     await resources.heartbeats.beat("host:1", now_ms=now_ms)
     await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
     await resources.seals.seal()
+    await ToldKeys(resources.record).note(["es256-1 ES256 current"])
     await house.sign_in("eve")
     await house.revoke("eve")
     assert await resources.erasures.erase(user_id("eve"), CONNECTION, now_ms=now_ms)
