@@ -1,10 +1,11 @@
 """Whether a delivery may be sent now, where it waits if not, and what an attempt says of its application to the whole fleet."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from service.domain.client_health import FIRST_PROBE_MS, HoldReason
+from service.domain.client_health import FIRST_PROBE_MS, LONGEST_REST_MS, HoldReason
 from service.domain.clock import Clock
 from service.domain.delivery import Delivery
 from service.domain.retry_schedule import RetrySchedule
@@ -24,6 +25,9 @@ OUR_OWN: Final = frozenset({"no_signing_key", "internal_error"})
 
 BE_PATIENT: Final = frozenset({408, 425, 429})
 """Answers that neither speak against an application nor show that it takes logout tokens again."""
+
+ASKS_TO_REST: Final = frozenset({429, 503})
+"""Answers whose `Retry-After` is the whole application's (RFC 6585 section 4, RFC 9110 section 15.6.4)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +56,8 @@ class Admission:
 
     def without_slot(self, error: NoSlotError | None = None) -> Held:
         """The same of one that found no slot, or found it too late."""
-        if error is not None and error.bounced:
-            return Held(reason="circuit_open", look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
+        if error is not None and error.bounced is not None:
+            return Held(reason=error.bounced, look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
         return Held(reason="busy", look_at_ms=self.clock.now_ms() + LOOK_MS, crowded=True)
 
     def without_turn(self, error: NoTurnError) -> Held:
@@ -75,7 +79,7 @@ class Admission:
         if reason == "paused":
             return now_ms + LONGEST_LOOK_MS
         # Where another's probe was taken a moment ago, its report moves this.
-        return max(addressee.health.probe_at_ms, now_ms + LOOK_MS)
+        return max(addressee.health.free_at_ms, now_ms + LOOK_MS)
 
     def hold(
         self, delivery: Delivery, addressee: Addressee, revocation: Revocation, held: Held
@@ -95,16 +99,22 @@ class Admission:
             return replace(waits, state="dead", reason="gave_up", held_since_ms=None), None
         return waits, held
 
+    def heed(self, client_id: str, outcome: Outcome) -> None:
+        """Let nobody who waits for a slot have this attempt's, where the application asks to be left alone."""
+        if asks_to_rest_until_ms(outcome, self.clock.now_ms()) is not None:
+            self.slots.bounce(client_id, "rate_limited")
+
     async def report(self, addressee: Addressee, outcome: Outcome, attempt: str) -> None:
         """Tell the fleet what this attempt says of the application, where that is news."""
-        answered = answers(outcome)
-        if answered is None or (answered and addressee.health.answers):
+        now_ms = self.clock.now_ms()
+        answered, rest_until_ms = answers(outcome), asks_to_rest_until_ms(outcome, now_ms)
+        if rest_until_ms is None and (answered is None or (answered and addressee.health.answers)):
             return
         client_id = addressee.application.client_id
-        report = Report(client_id=client_id, attempt=attempt, answered=answered)
-        (change,) = await self.client_healths.report([report], now_ms=self.clock.now_ms())
+        report = Report(client_id=client_id, attempt=attempt, answered=answered, rest_until_ms=rest_until_ms)
+        (change,) = await self.client_healths.report([report], now_ms=now_ms)
         if change in {"opened", "suspended", "probed"}:
-            self.slots.bounce(client_id)
+            self.slots.bounce(client_id, "circuit_open")
         told = _CHANGES.get(change)
         if told is not None:
             (log.warning if change == "suspended" else log.info)(told, client_id=client_id, error=outcome.error)
@@ -123,3 +133,10 @@ def answers(outcome: Outcome) -> bool | None:
     if outcome.error in OUR_OWN or outcome.status in BE_PATIENT:
         return None
     return outcome.status is not None and outcome.status < 500
+
+
+def asks_to_rest_until_ms(outcome: Outcome, now_ms: int) -> int | None:
+    """Until when the application asks that nobody's logout tokens are sent; at most LONGEST_REST_MS from now."""
+    if outcome.status not in ASKS_TO_REST or not outcome.retry_after_s:
+        return None
+    return now_ms + min(math.ceil(outcome.retry_after_s * 1000), LONGEST_REST_MS)

@@ -115,4 +115,4 @@ def _next_look_ms(addressee: Addressee | None, now_ms: int, *, unfinished: bool)
             pause_ms = LOOK_MS if health.breaker(now_ms) == "closed" else PROBE_LOOK_MS
             return now_ms + max(pause_ms, 0 if rate is None else math.ceil(1000 / rate))
         case _:
-            return min(health.probe_at_ms, now_ms + LONGEST_LOOK_MS)
+            return min(health.free_at_ms, now_ms + LONGEST_LOOK_MS)
