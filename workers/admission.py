@@ -10,6 +10,7 @@ from service.domain.clock import Clock
 from service.domain.delivery import Delivery
 from service.domain.retry_schedule import RetrySchedule
 from service.domain.revocation import Revocation
+from service.errors import Unavailable
 from service.store.client_health import Addressee, Change, ClientHealths, Report
 from service.telemetry import get_logger
 from workers.ledger import Held
@@ -112,7 +113,12 @@ class Admission:
             return
         client_id = addressee.application.client_id
         report = Report(client_id=client_id, attempt=attempt, answered=answered, rest_until_ms=rest_until_ms)
-        (change,) = await self.client_healths.report([report], now_ms=now_ms)
+        try:
+            (change,) = await self.client_healths.report([report], now_ms=now_ms)
+        except Unavailable as error:
+            # What became of the delivery is worth more: unrecorded, whoever took its token would be sent another.
+            log.warning("client.not_reported", client_id=client_id, error=str(error))
+            return
         if change in {"opened", "suspended", "probed"}:
             self.slots.bounce(client_id, "circuit_open")
         told = _CHANGES.get(change)

@@ -15,6 +15,8 @@ from service.domain.client_health import (
     UNINTERRUPTED_MS,
 )
 from service.domain.retry_schedule import WINDOW_S
+from service.errors import Unavailable
+from service.store.client_health import ClientHealths
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
 from tests.support.strangers import Behaviour, Request, Stranger, answer, hang_up, reset, say, stranger
@@ -316,3 +318,26 @@ async def test_with_suspension_turned_off_it_is_probed_for_ever(redis_url: str, 
             house.clock.advance(DAY_S / 2)
             await house.sweep()
         assert (await house.health("crm")).state == "active"
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (503, "retrying")])
+async def test_what_became_of_a_delivery_is_kept_where_its_application_could_not_be_reported_on(
+    house: House, moody: tuple[Moody, Stranger], monkeypatch: pytest.MonkeyPatch, status: int, state: str
+) -> None:
+    """One call to the record that gets no answer costs this attempt's say, not its outcome."""
+    mood, app = moody
+    mood.now = answer(503)
+    await owe(house, 1)
+
+    async def no_answer(self: ClientHealths, reports: object, *, now_ms: int) -> object:
+        raise Unavailable("the record cannot be reached (TimeoutError)")
+
+    monkeypatch.setattr(ClientHealths, "report", no_answer)
+    mood.now = answer(status)
+    with listening() as heard:
+        (rid,) = await owe(house, 1, first=1)
+    delivery = await house.delivery(rid)
+    assert (delivery.state, [each.status for each in delivery.attempts]) == (state, [status])
+    assert heard.one("client.not_reported")["client_id"] == "crm"
+    assert heard.one("delivery.attempted")["recorded"] is True
+    assert len(app.requests) == 2
