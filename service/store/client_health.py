@@ -114,7 +114,7 @@ class ClientHealths:
     def _report(self, report: Report, now_ms: int) -> Script:
         return Script(
             "report_answer",
-            _keys(report.client_id),
+            [*_keys(report.client_id), keyspace.client_removed(report.client_id)],
             [
                 report.client_id,
                 entry_of(report.client_id),

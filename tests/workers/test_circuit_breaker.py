@@ -16,10 +16,10 @@ from service.domain.client_health import (
 )
 from service.domain.retry_schedule import WINDOW_S
 from service.errors import Unavailable
-from service.store.client_health import ClientHealths
+from service.store.client_health import WELL, ClientHealths
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
-from tests.support.strangers import Behaviour, Request, Stranger, answer, hang_up, reset, say, stranger
+from tests.support.strangers import Behaviour, Request, Stranger, answer, hang_up, reset, say, stranger, wait_then
 from workers.release import FIRST_RELEASE, LOOK_MS, PROBE_LOOK_MS
 
 
@@ -341,3 +341,28 @@ async def test_what_became_of_a_delivery_is_kept_where_its_application_could_not
     assert heard.one("client.not_reported")["client_id"] == "crm"
     assert heard.one("delivery.attempted")["recorded"] is True
     assert len(app.requests) == 2
+
+
+async def test_an_application_that_is_removed_under_an_attempt_does_not_come_back_as_a_ghost(
+    house: House, moody: tuple[Moody, Stranger]
+) -> None:
+    """Nobody would ever forget it, and the figures would count it for ever."""
+    mood, app = moody
+    await owe(house, OPENS_AFTER - 1)
+    removing = asyncio.Event()
+    mood.now = wait_then(removing, answer(503))
+    await house.sign_in("ada", "crm")
+    rid = await house.revoke("ada")
+    await house.begin_to_work_off(rid)
+    await app.seen(OPENS_AFTER)
+    await house.resources.applications.remove("crm")
+    removing.set()
+    await house.attempts_end()
+
+    assert await house.health("crm") == WELL
+    assert sum((await house.resources.client_healths.counts()).values()) == 0
+    # Registered anew, it is like any other, from the first moment on.
+    await house.application("crm", app.url())
+    mood.now = answer(503)
+    await owe(house, OPENS_AFTER, first=50)
+    assert (await house.health("crm")).breaker(house.clock.now_ms()) == "open"

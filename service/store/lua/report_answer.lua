@@ -1,10 +1,12 @@
 -- Note what an attempt says of its application: it answered, or nobody did, or neither; and until when it asks to be left alone.
 -- Once for each attempt.
--- KEYS  due, backlog, health, states
+-- KEYS  due, backlog, health, states, removed
 -- ARGV  client_id, entry, result ('answered' | 'failed' | 'neither'), attempt, now_ms, opens_after, first_probe_ms, longest_probe_ms,
 --       suspend_after_ms (0: never), suspended_probe_ms, uninterrupted_ms, rest_until_ms (0: it does not ask for that)
 -- Returns 'same' | 'closed' | 'opened' | 'probed' | 'suspended'
-local due, backlog, health, states = unpack(KEYS)
+local due, backlog, health, states, removed = unpack(KEYS)
+-- Nothing is known of an application that is gone, and nobody would ever forget it again.
+if redis.call('EXISTS', removed) == 1 then return 'same' end
 local client, entry, result, attempt, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local known = fields_of(health)
 local rest = math.max(tonumber(ARGV[12]), tonumber(known.rest_until_ms or false) or 0)
