@@ -1,15 +1,18 @@
 """Whether a delivery may be sent now, where it waits if not, and what an attempt says of its application to the whole fleet."""
 
+import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from service.domain.audit import Event, Fact
-from service.domain.client_health import FIRST_PROBE_MS, HoldReason
+from service.domain.client_health import FIRST_PROBE_MS, LONGEST_REST_MS, HoldReason
 from service.domain.clock import Clock
 from service.domain.delivery import Delivery
 from service.domain.retry_schedule import RetrySchedule
 from service.domain.revocation import Revocation
+from service.errors import Unavailable
 from service.store.audit import Trail
 from service.store.client_health import Addressee, Change, ClientHealths, Report
 from service.telemetry import get_logger
@@ -26,6 +29,9 @@ OUR_OWN: Final = frozenset({"no_signing_key", "internal_error"})
 
 BE_PATIENT: Final = frozenset({408, 425, 429})
 """Answers that neither speak against an application nor show that it takes logout tokens again."""
+
+ASKS_TO_REST: Final = frozenset({429, 503})
+"""Answers whose `Retry-After` is the whole application's (RFC 6585 section 4, RFC 9110 section 15.6.4)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +61,8 @@ class Admission:
 
     def without_slot(self, error: NoSlotError | None = None) -> Held:
         """The same of one that found no slot, or found it too late."""
-        if error is not None and error.bounced:
-            return Held(reason="circuit_open", look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
+        if error is not None and error.bounced is not None:
+            return Held(reason=error.bounced, look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
         return Held(reason="busy", look_at_ms=self.clock.now_ms() + LOOK_MS, crowded=True)
 
     def without_turn(self, error: NoTurnError) -> Held:
@@ -78,7 +84,7 @@ class Admission:
         if reason == "paused":
             return now_ms + LONGEST_LOOK_MS
         # Where another's probe was taken a moment ago, its report moves this.
-        return max(addressee.health.probe_at_ms, now_ms + LOOK_MS)
+        return max(addressee.health.free_at_ms, now_ms + LOOK_MS)
 
     def hold(
         self, delivery: Delivery, addressee: Addressee, revocation: Revocation, held: Held
@@ -98,23 +104,35 @@ class Admission:
             return replace(waits, state="dead", reason="gave_up", held_since_ms=None), None
         return waits, held
 
+    def heed(self, client_id: str, outcome: Outcome) -> None:
+        """Let nobody who waits for a slot have this attempt's, where the application asks to be left alone."""
+        if asks_to_rest_until_ms(outcome, self.clock.now_ms()) is not None:
+            self.slots.bounce(client_id, "rate_limited")
+
     async def report(self, addressee: Addressee, outcome: Outcome, attempt: str) -> None:
         """Tell the fleet what this attempt says of the application, where that is news."""
-        answered = answers(outcome)
-        if answered is None or (answered and addressee.health.answers):
+        now_ms = self.clock.now_ms()
+        answered, rest_until_ms = answers(outcome), asks_to_rest_until_ms(outcome, now_ms)
+        if rest_until_ms is None and (answered is None or (answered and addressee.health.answers)):
             return
         client_id = addressee.application.client_id
-        report = Report(client_id=client_id, attempt=attempt, answered=answered)
-        (change,) = await self.client_healths.report([report], now_ms=self.clock.now_ms())
+        report = Report(client_id=client_id, attempt=attempt, answered=answered, rest_until_ms=rest_until_ms)
+        try:
+            (change,) = await self.client_healths.report([report], now_ms=now_ms)
+        except Unavailable as error:
+            # What became of the delivery is worth more: unrecorded, whoever took its token would be sent another.
+            log.warning("client.not_reported", client_id=client_id, error=str(error))
+            return
         if change in {"opened", "suspended", "probed"}:
-            self.slots.bounce(client_id)
+            self.slots.bounce(client_id, "circuit_open")
         told = _CHANGES.get(change)
         is_back = change == "closed" and addressee.health.suspended_at_ms is not None
         if change == "suspended" or is_back:
             event: Event = "client.recovered" if is_back else "client.suspended"
-            await self.trail.append(
-                [Fact(event=event, client_id=client_id, reason=outcome.error, status=outcome.status)]
-            )
+            fact = Fact(event=event, client_id=client_id, reason=outcome.error, status=outcome.status)
+            # The outcome is worth more here too: the trail's own line in the log says what it lacks.
+            with contextlib.suppress(Unavailable):
+                await self.trail.append([fact])
         if told is not None:
             (log.warning if change == "suspended" else log.info)(told, client_id=client_id, error=outcome.error)
 
@@ -132,3 +150,10 @@ def answers(outcome: Outcome) -> bool | None:
     if outcome.error in OUR_OWN or outcome.status in BE_PATIENT:
         return None
     return outcome.status is not None and outcome.status < 500
+
+
+def asks_to_rest_until_ms(outcome: Outcome, now_ms: int) -> int | None:
+    """Until when the application asks that nobody's logout tokens are sent; at most LONGEST_REST_MS from now."""
+    if outcome.status not in ASKS_TO_REST or not outcome.retry_after_s:
+        return None
+    return now_ms + min(math.ceil(outcome.retry_after_s * 1000), LONGEST_REST_MS)

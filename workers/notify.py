@@ -204,6 +204,7 @@ class Notifier:
                 outcome = await self._attempt(delivery, addressee.application, uri)
                 # How long it kept us, which may be longer than until its status was there: some replies have no end.
                 took_ms = round((time.monotonic() - began) * 1000)
+                self.admission.heed(delivery.client_id, outcome)
                 self.slots.report(delivery.client_id, answered=outcome.status is not None, duration_ms=took_ms)
         except NoSlotError as error:
             return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot(error))

@@ -13,8 +13,12 @@ from typing import Final
 from service.domain.client_health import ClientHealth
 from service.domain.clock import Clock
 from service.domain.retry_schedule import RetrySchedule
+from service.errors import Unavailable
 from service.store.backlogs import Backlogs, Release, Waiting
 from service.store.client_health import Addressee, ClientHealths
+from service.telemetry import get_logger
+
+log = get_logger(__name__)
 
 FIRST_RELEASE: Final = 16
 """How many the first look lets go; each look after it twice as many, or half when some came back for want of a slot."""
@@ -46,9 +50,25 @@ class Releaser:
     receipt_ms: int
 
     async def look(self, client_ids: Sequence[str], *, hidden_until_ms: int) -> None:
-        """Let go what may go of each, and plan the next look. `hidden_until_ms`: until when no one else looks at them."""
+        """Let go what may go of each, and plan the next look. `hidden_until_ms`: until when no one else looks at them.
+
+        Where one of them is a fault of ours, the others are looked at one by one.
+        """
         if not client_ids:
             return
+        try:
+            await self._look(client_ids, hidden_until_ms=hidden_until_ms)
+        except Unavailable:
+            raise
+        except Exception as error:  # such as a record nobody can read: no other application may wait for it  # noqa: BLE001
+            if len(client_ids) == 1:
+                # The class alone: what cannot be read may be repeated in the error.
+                log.error("backlog.fault", client_id=client_ids[0], error=type(error).__name__)  # noqa: TRY400
+                return
+            for each in client_ids:
+                await self.look([each], hidden_until_ms=hidden_until_ms)
+
+    async def _look(self, client_ids: Sequence[str], *, hidden_until_ms: int) -> None:
         now_ms = self.clock.now_ms()
         found = await self.client_healths.addressees(client_ids)
         heads = await self.backlogs.heads({each: _allowance(found.get(each), now_ms) for each in client_ids})
@@ -115,4 +135,4 @@ def _next_look_ms(addressee: Addressee | None, now_ms: int, *, unfinished: bool)
             pause_ms = LOOK_MS if health.breaker(now_ms) == "closed" else PROBE_LOOK_MS
             return now_ms + max(pause_ms, 0 if rate is None else math.ceil(1000 / rate))
         case _:
-            return min(health.probe_at_ms, now_ms + LONGEST_LOOK_MS)
+            return min(health.free_at_ms, now_ms + LONGEST_LOOK_MS)

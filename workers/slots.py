@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final, Literal
 
+from service.domain.client_health import HoldReason
 from service.domain.revocation import Lane
 from service.outbound import ATTEMPT_DEADLINE_S
 
@@ -73,12 +74,12 @@ _MAX_WAITING: Final[dict[Pace, int]] = {
 class NoSlotError(Exception):
     """The application is busy with others of our attempts; try a little later. Nothing was sent.
 
-    `bounced`: it was waited for a slot, and found out meanwhile that nobody answers.
+    `bounced`: why nothing is to be sent at all, where that was found out while it waited.
     """
 
-    def __init__(self, *, bounced: bool = False) -> None:
+    def __init__(self, *, bounced: HoldReason | None = None) -> None:
         super().__init__("no slot")
-        self.bounced = bounced
+        self.bounced: HoldReason | None = bounced
 
 
 class Slots:
@@ -100,13 +101,13 @@ class Slots:
         self._paces[client_id] = "suspect" if not answered else "prompt" if duration_ms <= PROMPT_MS else "slow"
         self._grant()
 
-    def bounce(self, client_id: str) -> None:
-        """Nothing can be sent to this application any more: whoever waits for it need not."""
+    def bounce(self, client_id: str, reason: HoldReason) -> None:
+        """Nothing is to be sent to this application for now: whoever waits for it need not."""
         client = self._clients.get(client_id)
         if client is not None:
             for ticket in (*client.urgent, *client.bulk):
                 if not ticket.granted.done():
-                    ticket.granted.set_exception(NoSlotError(bounced=True))
+                    ticket.granted.set_exception(NoSlotError(bounced=reason))
 
     @asynccontextmanager
     async def of(self, client_id: str, *, lane: Lane = "urgent", limit: int = PER_CLIENT) -> AsyncGenerator[None]:

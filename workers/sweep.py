@@ -44,6 +44,7 @@ class Sweeper:
         deliveries: dict[str, list[str]] = defaultdict(list)
         revocations: list[str] = []
         backlogs: list[str] = []
+        kept: list[str] = []
         unknown: list[str] = []
         for each in due:
             if each.startswith(ENTRY):
@@ -53,12 +54,19 @@ class Sweeper:
                 revocations.append(each)
                 continue
             if each.startswith(KEPT):
-                await self.queue.verify(each, now_ms=now_ms)
+                kept.append(each)
                 continue
             try:
                 deliveries[revocation_id_of(each)].append(each)
             except ValueError:
                 unknown.append(each)
+        # First what the record alone decides: each hint may take long where the queue does not answer, and meanwhile these
+        # entries would come up for another sweeper.
+        await self.releaser.look(backlogs, hidden_until_ms=hidden_until_ms)
+        if unknown:
+            # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.
+            log.warning("sweep.unknown_entries", count=len(unknown))
+            await self.schedule.done(unknown)
         lanes = await self.revocations.lanes([*revocations, *deliveries])
         for each in revocations:
             lane, planned = lanes[each]
@@ -67,11 +75,8 @@ class Sweeper:
         for revocation_id, delivery_ids in deliveries.items():
             lane, _ = lanes[revocation_id]
             await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lane)
-        await self.releaser.look(backlogs, hidden_until_ms=hidden_until_ms)
-        if unknown:
-            # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.
-            log.warning("sweep.unknown_entries", count=len(unknown))
-            await self.schedule.done(unknown)
+        for each in kept:
+            await self.queue.verify(each, now_ms=now_ms)
         return len(due)
 
     async def tidy(self) -> None:

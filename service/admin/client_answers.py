@@ -34,7 +34,9 @@ class ClientDelivery(Answer):
         "finds out whether it is back."
     )
     failing_since: Moment | None = Field(description="Its first failure since it last answered.")
-    next_probe_at: Moment | None = Field(description="When it is tried next while the breaker is open.")
+    next_probe_at: Moment | None = Field(
+        description="When it is tried next, while the breaker is open or it has asked to be left alone (`Retry-After`)."
+    )
     waiting: int = Field(ge=0, description="Logout tokens it is owed that wait until they can be sent.")
 
 
@@ -129,6 +131,6 @@ def _delivery(health: ClientHealth, waiting: int, now_ms: int) -> dict[str, Any]
         "since": moment_or_none(since_ms),
         "breaker": health.breaker(now_ms),
         "failing_since": moment_or_none(health.failing_since_ms),
-        "next_probe_at": moment_or_none(health.next_probe_at_ms if health.opened_at_ms is not None else None),
+        "next_probe_at": moment_or_none(health.next_try_at_ms(now_ms)),
         "waiting": waiting,
     }

@@ -7,6 +7,8 @@ Three things can hold its deliveries back, the first that holds is named:
   resumes it.
 - an open *circuit breaker*: failures in a row. One delivery at a time finds out whether it is back, after a pause that grows.
 
+And for as long as an application asks for with `Retry-After`, it rests: one delivery was told so, and the others need not ask.
+
 What counts as a failure is that nothing listens: no connection, no answer in time, or a 5xx. A 4xx or a redirect is an
 answer. It refuses one token, which is that delivery's end and says nothing of the next; counted as failures, five sign-outs
 that an application dislikes would hold up everybody's.
@@ -28,6 +30,10 @@ LONGEST_PROBE_MS: Final = 300_000
 SUSPENDED_PROBE_MS: Final = 3_600_000
 """Pause between two probes of a suspended application, in milliseconds."""
 
+LONGEST_REST_MS: Final = 300_000
+"""Longest time an application rests because it answered with `Retry-After`, in milliseconds: one answer speaks for everybody who
+is to be signed out there. The delivery that had it waits for longer, where longer was asked for."""
+
 UNINTERRUPTED_MS: Final = 24 * 3_600_000
 """Longest silence between two failures that still counts as one failing, in milliseconds. Who was not asked for longer than
 this was not found failing all the while."""
@@ -36,8 +42,8 @@ State = Literal["active", "paused", "suspended"]
 Breaker = Literal["closed", "open", "half_open"]
 
 HoldReason = Literal["paused", "suspended", "circuit_open", "rate_limited", "busy"]
-"""Why an open delivery waits: the three above; its application's own rate or number at once is used up; or it has more under
-way than a share of our slots."""
+"""Why an open delivery waits: the three above; its application's own rate or number at once is used up, or it asked for a rest;
+or it has more under way than a share of our slots."""
 
 HOLD_REASONS: Final[frozenset[str]] = frozenset({"paused", "suspended", "circuit_open", "rate_limited", "busy"})
 
@@ -58,6 +64,8 @@ class ClientHealth:
     next_probe_at_ms: int | None = None
     probing_until_ms: int | None = None
     """Until when a probe is believed to be under way."""
+    rest_until_ms: int | None = None
+    """Until when it has asked to be left alone (`Retry-After`, RFC 9110 section 10.2.3)."""
     waiting: bool = False
     """Whether deliveries wait in its backlog."""
     crowded: bool = False
@@ -87,7 +95,21 @@ class ClientHealth:
         """Why nothing at all may be sent now; None also while a probe may."""
         if self.paused_at_ms is not None:
             return "paused"
-        return None if now_ms >= self.probe_at_ms else self.blocked_by
+        if now_ms >= self.free_at_ms:
+            return None
+        return self.blocked_by or "rate_limited"
+
+    def next_try_at_ms(self, now_ms: int) -> int | None:
+        """When something will be sent again; None when it may be now, and the breaker is closed."""
+        rest_until_ms = self.rest_until_ms or 0
+        if self.opened_at_ms is not None:
+            return max(self.next_probe_at_ms or 0, rest_until_ms)
+        return rest_until_ms if rest_until_ms > now_ms else None
+
+    @property
+    def free_at_ms(self) -> int:
+        """When something may be sent again, if only a probe, as long as nobody pauses it."""
+        return max(self.probe_at_ms, self.rest_until_ms or 0)
 
     @property
     def probe_at_ms(self) -> int:

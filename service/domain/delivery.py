@@ -44,8 +44,6 @@ class Delivery:
     first_attempt_at_ms: int | None = None
     """The first of `attempt_count`, or of the delivery whose place this one takes: where the retry schedule's window begins."""
     next_attempt_at_ms: int | None = None
-    put_off_count: int = 0
-    """Times in a row it was put off because its application was busy with others; not attempts."""
     dead_at_ms: int | None = None
     """When it was given up, while it is dead. Set by the record alone, where that is written down."""
     redelivered_at_ms: tuple[int, ...] = ()

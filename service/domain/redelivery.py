@@ -125,7 +125,6 @@ def _anew(delivery: Delivery, now_ms: int) -> Delivery:
         earlier_attempt_count=delivery.total_attempt_count,
         first_attempt_at_ms=None,
         held_since_ms=None,
-        put_off_count=0,
     )
 
 

@@ -1,7 +1,7 @@
 """Applications as Redis knows them."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Final, cast
 
 from service.domain.application import Application
 from service.errors import Conflict
@@ -11,6 +11,10 @@ from service.store.changes import replace_unchanged
 from service.store.codec import from_json, to_json
 from service.store.pages import Mark, page_of
 from service.store.record import Record, Script
+
+REMOVED_MS: Final = 60_000
+"""How long it is remembered that an application was removed, in milliseconds: what attempts under way say of it comes within
+their lease, which is shorter."""
 
 
 class Applications:
@@ -23,7 +27,14 @@ class Applications:
         """Record a new one. Raises Conflict when its client_id is taken."""
         await self._record.run("ZADD", keyspace.CLIENTS, "NX", application.created_at_ms, application.client_id)
         key = keyspace.client(application.client_id)
-        _, stored = await self._record.pipeline([("SET", key, to_json(application), "NX"), ("GET", key)])
+        _, stored, _ = await self._record.pipeline(
+            [
+                ("SET", key, to_json(application), "NX"),
+                ("GET", key),
+                # Of the same client_id as one that was removed just now: this one is not.
+                ("DEL", keyspace.client_removed(application.client_id)),
+            ]
+        )
         # Not whether SET did it: sent again after a lost reply it finds what it wrote itself.
         if stored is None or from_json(Application, stored).client_secret_hash != application.client_secret_hash:
             raise Conflict("a client of this client_id exists already")
@@ -54,8 +65,9 @@ class Applications:
                 keyspace.backlog(client_id),
                 keyspace.client_health(client_id),
                 keyspace.CLIENT_STATES,
+                keyspace.client_removed(client_id),
             ],
-            [client_id, entry_of(client_id)],
+            [client_id, entry_of(client_id), REMOVED_MS],
         )
         # In this order: whoever looks must find it gone.
         await self._record.pipeline(

@@ -40,7 +40,10 @@ class Report:
 
     client_id: str
     attempt: str
-    answered: bool
+    answered: bool | None
+    """None: it says neither that somebody is there nor that nobody is."""
+    rest_until_ms: int | None = None
+    """Until when it asks to be left alone."""
 
 
 class ClientHealths:
@@ -91,11 +94,12 @@ class ClientHealths:
         return bool(await self._record.script("pause_client", keys, [client_id, now_ms, reason or ""]))
 
     async def resume(self, client_id: str, *, now_ms: int) -> bool:
-        """Lift a pause and a suspension, and have an open breaker probed at once. False when there was nothing to lift."""
+        """Lift a pause and a suspension, end the rest it asked for, and have an open breaker probed at once. False when there was
+        nothing to lift."""
         return await self._resume(client_id, now_ms, lift=True)
 
     async def probe_now(self, client_id: str, *, now_ms: int) -> bool:
-        """Have an open breaker probed at once: it is told of somewhere else now. False when it is not open."""
+        """Have an open breaker probed at once, and end a rest: it is told of somewhere else now. False when there was neither."""
         return await self._resume(client_id, now_ms, lift=False)
 
     async def counts(self) -> Mapping[str, int]:
@@ -110,11 +114,11 @@ class ClientHealths:
     def _report(self, report: Report, now_ms: int) -> Script:
         return Script(
             "report_answer",
-            _keys(report.client_id),
+            [*_keys(report.client_id), keyspace.client_removed(report.client_id)],
             [
                 report.client_id,
                 entry_of(report.client_id),
-                "answered" if report.answered else "failed",
+                _RESULTS[report.answered],
                 report.attempt,
                 now_ms,
                 OPENS_AFTER,
@@ -123,8 +127,12 @@ class ClientHealths:
                 self._suspend_after_ms,
                 SUSPENDED_PROBE_MS,
                 UNINTERRUPTED_MS,
+                report.rest_until_ms or 0,
             ],
         )
+
+
+_RESULTS: Final[Mapping[bool | None, str]] = {True: "answered", False: "failed", None: "neither"}
 
 
 def _keys(client_id: str) -> list[str]:
@@ -152,6 +160,7 @@ def _health(facts: dict[str, Any]) -> ClientHealth:
         opened_at_ms=number("opened_at_ms"),
         next_probe_at_ms=number("next_probe_at_ms"),
         probing_until_ms=number("probing_until_ms"),
+        rest_until_ms=number("rest_until_ms"),
         waiting="waiting" in facts,
         crowded="crowded" in facts,
         released=number("released") or 0,

@@ -58,6 +58,7 @@ places a key by what is in its braces, and one without braces by its whole name,
 | `logoutd:backlog:{logoutd:due}:ID` | zset | an application's deliveries that wait, urgent ones first | until let go |
 | `logoutd:backlogs:{logoutd:due}` | zset | the client_ids of all backlogs by their length | until empty |
 | `logoutd:client-health:{logoutd:due}:ID` | hash | why an application is not told now, if it is not | until all is well |
+| `logoutd:client-removed:{logoutd:due}:ID` | string | that an application was removed just now | a minute |
 | `logoutd:client-states:{logoutd:due}` | hash | client_id → `paused`, `suspended` or `circuit_open` | until all is well |
 | `logoutd:client-turns:{logoutd:due}:ID` | zset | attempts under way to an application that limits them | as the last of them |
 | `logoutd:client-pace:{logoutd:due}:ID` | hash | when an application with a rate may be sent the next | a moment after that |
@@ -269,6 +270,11 @@ def backlog(client_id: str) -> str:
 def client_health(client_id: str) -> str:
     """Whether it can be told now."""
     return f"{PREFIX}:client-health:{{{DUE}}}:{client_id}"
+
+
+def client_removed(client_id: str) -> str:
+    """That it was removed a moment ago."""
+    return f"{PREFIX}:client-removed:{{{DUE}}}:{client_id}"
 
 
 def turns(client_id: str) -> str:

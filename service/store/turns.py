@@ -40,7 +40,8 @@ class Turns:
                 now_ms,
                 lease_until_ms,
                 application.delivery_max_concurrent or 0,
-                0 if rate is None else math.ceil(1000 / rate),
+                # In microseconds: in whole milliseconds 700 a second would be 500.
+                0 if rate is None else math.ceil(1_000_000 / rate),
                 TURN_PATIENCE_MS,
             ],
         )

@@ -35,7 +35,6 @@ DEAD = Delivery(
     earlier_attempt_count=5,
     first_attempt_at_ms=1,
     held_since_ms=2,
-    put_off_count=3,
     dead_at_ms=NOW_MS - 1000,
 )
 
@@ -63,7 +62,6 @@ def test_it_begins_afresh_and_its_history_stays() -> None:
             earlier_attempt_count=65,
             first_attempt_at_ms=None,
             held_since_ms=None,
-            put_off_count=0,
             dead_at_ms=None,
             redelivered_at_ms=(NOW_MS,),
         ),

@@ -11,6 +11,7 @@ import pytest
 from service.domain.revocation import RevocationRequest
 from service.embedded_redis import EmbeddedRedis
 from service.store import keyspace
+from service.store.applications import REMOVED_MS
 from service.store.blast_radius import BlastRadius
 from tests.support.asgi import NOBODY, Api, serving
 from tests.support.contents import lifetimes_ms, types
@@ -157,11 +158,12 @@ async def test_a_whole_story_leaves_keys_of_the_map_alone_each_with_its_type_and
     left = types(redis_url)
     lifetimes = lifetimes_ms(redis_url)
     rows = {key: row_of(key) for key in left if not key.startswith(ARQ)}
-    # Leases and turns are there only while an attempt is under way.
+    # Leases and turns are there only while an attempt is under way; and nobody is removed.
     assert {row[0] for row in ROWS} - {row[0] for row in rows.values()} <= {
         "logoutd:revocation:{revocation}:leases",
         "logoutd:client-turns:{logoutd:due}:ID",
         "logoutd:client-pace:{logoutd:due}:ID",
+        "logoutd:client-removed:{logoutd:due}:ID",
     }
     for key, (name, kind, lives) in rows.items():
         assert left[key] == kind, key
@@ -176,4 +178,6 @@ async def test_with_everything_removed_what_stays_is_what_the_map_says_stays(red
         await api.delete("/api/v2/clients/shop")
         await api.delete(f"/api/v2/connections/{connection['id']}")
     # What was done is told for longer than what it was done to.
-    assert types(redis_url) == {keyspace.AUDIT_TRAIL: "stream", keyspace.AUDIT_KEY: "string"}
+    left = {keyspace.AUDIT_TRAIL: "stream", keyspace.AUDIT_KEY: "string", keyspace.client_removed("shop"): "string"}
+    assert types(redis_url) == left
+    assert 0 < lifetimes_ms(redis_url)[keyspace.client_removed("shop")] <= REMOVED_MS

@@ -66,6 +66,8 @@ async def fill(house: House) -> None:
     limited = replace(await house.application("limited"), delivery_max_concurrent=1, delivery_rate_per_second=0.01)
     await resources.turns.take(limited, "a", now_ms=now_ms, lease_until_ms=now_ms + DAY_S * 1000)
     await resources.client_healths.pause("mail", reason="maintenance", now_ms=now_ms)
+    await house.application("removed")
+    await resources.applications.remove("removed")
     await resources.statistics.count(deliveries=["dead"], attempts=[], told_s=[])
     await resources.heartbeats.beat("host:1", now_ms=now_ms)
     await resources.trail.append_bounded(Fact(event="message.refused", reason="bad_signature"))
@@ -146,6 +148,7 @@ def test_all_keys_of_a_person_share_one_hash_tag(key: object) -> None:
         keyspace.client_health("a"),
         keyspace.turns("a"),
         keyspace.pace("a"),
+        keyspace.client_removed("a"),
     ],
 )
 def test_all_that_moves_to_and_from_the_due_index_lies_where_that_does(key: str) -> None:

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from service.domain.client_health import OPENS_AFTER
+from service.jobs import Queue
 from service.store import keyspace
 from service.store.backlogs import BULK_OFFSET_MS, Hold, Waiting
 from tests.support.breaks import Moment, redis_away
+from tests.support.heard import listening
 from tests.support.house import House
 from tests.support.strangers import answer, stranger
 from workers import release
@@ -94,6 +96,46 @@ async def test_a_look_that_ends_in_a_crash_loses_nothing(house: House, at: int, 
         await pass_time(house, 60)
     assert {(await house.delivery(rid)).state for rid in rids} == {"delivered"}
     assert await nothing_waits(house)
+
+
+async def test_a_record_nobody_can_read_holds_up_no_other_application(house: House) -> None:
+    async with stranger(answer()) as app:
+        for client_id in ("crm", "broken"):
+            await house.application(client_id, app.url())
+            await house.resources.client_healths.pause(client_id, reason=None, now_ms=house.clock.now_ms())
+        await house.sign_in("ada", "crm", "broken")
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+        await house.resources.record.run("SET", keyspace.client("broken"), '{"tls_client_key": "a secret"')
+        for client_id in ("crm", "broken"):
+            await house.resources.client_healths.resume(client_id, now_ms=house.clock.now_ms())
+        with listening() as heard:
+            await house.sweep()
+
+    assert {each.client_id: each.state for each in await house.deliveries(rid)} == {
+        "crm": "delivered",
+        "broken": "pending",
+    }
+    fault = heard.one("backlog.fault")
+    assert (fault["client_id"], fault["error"], "a secret" in str(heard.lines)) == ("broken", "ValidationError", False)
+
+
+async def test_what_waits_is_let_go_before_the_first_hint(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hints to a queue that does not answer take half a second each; what the record alone decides must not wait for them."""
+    waiting_at_hints = []
+
+    async def hint(_self: Queue, *_given: object, **_named: object) -> None:
+        waiting_at_hints.append(await house.waiting("crm"))
+
+    await house.application("crm", "http://127.0.0.1:9/logout")
+    await house.resources.client_healths.pause("crm", reason=None, now_ms=house.clock.now_ms())
+    await owe(house, "ada", "bob")
+    await house.record_only(house.request("cem"))
+    await house.resources.client_healths.resume("crm", now_ms=house.clock.now_ms())
+    assert len(await house.waiting("crm")) == 2
+    monkeypatch.setattr(Queue, "_hint", hint)
+    await house.worker.sweeper.sweep()
+    assert set(waiting_at_hints) == {()}
 
 
 async def test_the_due_index_deleted_by_hand_is_made_anew_and_what_waits_is_told(house: House) -> None:

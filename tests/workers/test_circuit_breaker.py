@@ -15,10 +15,12 @@ from service.domain.client_health import (
     UNINTERRUPTED_MS,
 )
 from service.domain.retry_schedule import WINDOW_S
+from service.errors import Unavailable
+from service.store.client_health import WELL, ClientHealths
 from tests.support.contents import trail
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
-from tests.support.strangers import Behaviour, Request, Stranger, answer, hang_up, reset, say, stranger
+from tests.support.strangers import Behaviour, Request, Stranger, answer, hang_up, reset, say, stranger, wait_then
 from workers.release import FIRST_RELEASE, LOOK_MS, PROBE_LOOK_MS
 
 
@@ -324,3 +326,51 @@ async def test_with_suspension_turned_off_it_is_probed_for_ever(redis_url: str, 
             house.clock.advance(DAY_S / 2)
             await house.sweep()
         assert (await house.health("crm")).state == "active"
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (503, "retrying")])
+async def test_what_became_of_a_delivery_is_kept_where_its_application_could_not_be_reported_on(
+    house: House, moody: tuple[Moody, Stranger], monkeypatch: pytest.MonkeyPatch, status: int, state: str
+) -> None:
+    """One call to the record that gets no answer costs this attempt's say, not its outcome."""
+    mood, app = moody
+    mood.now = answer(503)
+    await owe(house, 1)
+
+    async def no_answer(self: ClientHealths, reports: object, *, now_ms: int) -> object:
+        raise Unavailable("the record cannot be reached (TimeoutError)")
+
+    monkeypatch.setattr(ClientHealths, "report", no_answer)
+    mood.now = answer(status)
+    with listening() as heard:
+        (rid,) = await owe(house, 1, first=1)
+    delivery = await house.delivery(rid)
+    assert (delivery.state, [each.status for each in delivery.attempts]) == (state, [status])
+    assert heard.one("client.not_reported")["client_id"] == "crm"
+    assert heard.one("delivery.attempted")["recorded"] is True
+    assert len(app.requests) == 2
+
+
+async def test_an_application_that_is_removed_under_an_attempt_does_not_come_back_as_a_ghost(
+    house: House, moody: tuple[Moody, Stranger]
+) -> None:
+    """Nobody would ever forget it, and the figures would count it for ever."""
+    mood, app = moody
+    await owe(house, OPENS_AFTER - 1)
+    removing = asyncio.Event()
+    mood.now = wait_then(removing, answer(503))
+    await house.sign_in("ada", "crm")
+    rid = await house.revoke("ada")
+    await house.begin_to_work_off(rid)
+    await app.seen(OPENS_AFTER)
+    await house.resources.applications.remove("crm")
+    removing.set()
+    await house.attempts_end()
+
+    assert await house.health("crm") == WELL
+    assert sum((await house.resources.client_healths.counts()).values()) == 0
+    # Registered anew, it is like any other, from the first moment on.
+    await house.application("crm", app.url())
+    mood.now = answer(503)
+    await owe(house, OPENS_AFTER, first=50)
+    assert (await house.health("crm")).breaker(house.clock.now_ms()) == "open"

@@ -190,7 +190,7 @@ async def test_whoever_waits_for_one_that_nobody_answers_at_is_told_at_once() ->
         await hold(slots, stack, "crm", PER_SUSPECT)
         waiting = [asyncio.create_task(granted(slots, "crm")) for _ in range(MAX_WAITING_HESITANT)]
         await asyncio.sleep(0)
-        slots.bounce("crm")
+        slots.bounce("crm", "circuit_open")
         async with asyncio.timeout(1):
             assert not any(await asyncio.gather(*waiting))
     assert slots._clients == {}

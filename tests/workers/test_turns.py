@@ -137,6 +137,24 @@ async def test_a_rate_is_kept_without_bursts(house: House) -> None:
     assert moments[-1] - began >= 19 / 50
 
 
+@pytest.mark.parametrize("rate", [700.0, 333.0, 1000.0, 3.0])
+async def test_a_rate_is_kept_to_the_full_and_no_further(house: House, rate: float) -> None:
+    """Counted in whole milliseconds, 700 a second were 500."""
+    crm = replace(await house.application("crm"), delivery_rate_per_second=rate)
+    turns, now_ms = house.resources.turns, house.clock.now_ms()
+    taken = []
+    while True:
+        turn = await turns.take(crm, f"{len(taken)}", now_ms=now_ms, lease_until_ms=now_ms + LEASE_MS)
+        if turn.verdict != "taken":
+            break
+        taken.append(turn.wait_ms)
+    expected = rate * store.TURN_PATIENCE_MS / 1000
+    assert expected * 0.99 - 1 <= len(taken) - 1 <= expected
+    assert taken == sorted(taken)
+    assert turn.verdict == "rate_limited"
+    assert turn.wait_ms > store.TURN_PATIENCE_MS
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_beyond_its_rate_deliveries_wait_with_the_reason_and_are_let_go_by_it(house: House) -> None:
     async with stranger(answer()) as app:

@@ -1,11 +1,17 @@
--- Note what an attempt says of its application: it answered, or nobody did. Once for each attempt.
--- KEYS  due, backlog, health, states
--- ARGV  client_id, entry, result ('answered' | 'failed'), attempt, now_ms, opens_after, first_probe_ms, longest_probe_ms,
---       suspend_after_ms (0: never), suspended_probe_ms, uninterrupted_ms
+-- Note what an attempt says of its application: it answered, or nobody did, or neither; and until when it asks to be left alone.
+-- Once for each attempt.
+-- KEYS  due, backlog, health, states, removed
+-- ARGV  client_id, entry, result ('answered' | 'failed' | 'neither'), attempt, now_ms, opens_after, first_probe_ms, longest_probe_ms,
+--       suspend_after_ms (0: never), suspended_probe_ms, uninterrupted_ms, rest_until_ms (0: it does not ask for that)
 -- Returns 'same' | 'closed' | 'opened' | 'probed' | 'suspended'
-local due, backlog, health, states = unpack(KEYS)
+local due, backlog, health, states, removed = unpack(KEYS)
+-- Nothing is known of an application that is gone, and nobody would ever forget it again.
+if redis.call('EXISTS', removed) == 1 then return 'same' end
 local client, entry, result, attempt, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local known = fields_of(health)
+local rest = math.max(tonumber(ARGV[12]), tonumber(known.rest_until_ms or false) or 0)
+if rest > now then redis.call('HSET', health, 'rest_until_ms', whole(rest)) end
+if result == 'neither' then return 'same' end
 
 if result == 'answered' then
   if not known.failures then return 'same' end
@@ -43,9 +49,10 @@ if known.suspended_at_ms or (tonumber(ARGV[9]) > 0 and failing_ms >= tonumber(AR
   if redis.call('HSETNX', health, 'suspended_at_ms', whole(now)) == 1 then change = 'suspended' end
   pause = tonumber(ARGV[10])
 end
-redis.call('HSET', health, 'next_probe_at_ms', whole(now + pause))
+local probe_at = math.max(now + pause, rest)
+redis.call('HSET', health, 'next_probe_at_ms', whole(probe_at))
 if not known.paused_at_ms then
   redis.call('HSET', states, client, redis.call('HEXISTS', health, 'suspended_at_ms') == 1 and 'suspended' or 'circuit_open')
-  if redis.call('EXISTS', backlog) == 1 then redis.call('ZADD', due, whole(now + pause), entry) end
+  if redis.call('EXISTS', backlog) == 1 then redis.call('ZADD', due, whole(probe_at), entry) end
 end
 return change
