@@ -35,9 +35,9 @@ places a key by what is in its braces, and one without braces by its whole name,
 | `logoutd:connection:NAME` | string | a connection, as JSON | until deleted |
 | `logoutd:connection-name:ID` | string | its name | until deleted |
 | `logoutd:connections` | zset | connection ids by creation | until deleted |
-| `logoutd:held-connections` | zset | connection ids by when they began to be held | until released |
+| `logoutd:held-connections` | zset | connection ids that are held or were, by when they first were | until deleted |
 | `logoutd:blast-radius:{connection}:people` | zset | user_ids it had signed out, by when | the window from the latest on |
-| `logoutd:blast-radius:{connection}:hold` | hash | since when it is held, requests that are not kept | until released |
+| `logoutd:blast-radius:{connection}:hold` | hash | since when it is held, people of what is kept, what is not | until released |
 | `logoutd:blast-radius:{connection}:held` | hash | revocation id → the request, as JSON | until released |
 | `logoutd:blast-radius:{connection}:held-people` | set | the user_ids of these | until released |
 | `logoutd:client:ID` | string | an application, as JSON | until deleted |
