@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.subject import iss_sub, parse_identifier
 from service.errors import ReauthenticationRequired, Unavailable
-from service.store import erasures, keyspace
+from service.store import erasures, keyspace, person_keys
 from tests.support.breaks import Moment, redis_away
 from tests.support.contents import contents, trail
 from tests.support.house import CONNECTION, DAY_S, UPSTREAM, House, user_id
@@ -45,7 +45,7 @@ async def test_nobody_knows_them_any_more_and_everything_of_theirs_has_ended(hou
 async def test_it_stays_ended_as_long_as_any_session_could_last(house: House) -> None:
     await house.sign_in("ada", "crm")
     await erase(house)
-    left_ms = await house.resources.record.run("PTTL", keyspace.person(ADA))
+    left_ms = await house.resources.record.run("PTTL", person_keys.person(ADA))
     assert 401 * DAY_S * 1000 < left_ms <= erasures.ERASED_MS
 
 
@@ -115,7 +115,7 @@ async def test_a_later_sign_in_is_somebody_new_to_the_trail_and_found_by_every_n
     second = await house.resources.trail.pseudonyms.of_person(ADA)
     assert second not in {first, None}
     assert await known(house) == {ADA}
-    assert await house.resources.record.run("PTTL", keyspace.person(ADA)) == -1
+    assert await house.resources.record.run("PTTL", person_keys.person(ADA)) == -1
     since = await house.revoke("ada")
     await house.work_off(since)
     assert not await house.session_honoured(session)
