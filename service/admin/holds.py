@@ -80,7 +80,7 @@ async def _tell(resources: Resources, released: Fact) -> None:
 async def _apply(held: HeldRequest, resources: Resources) -> None:
     await resources.sink.accept_released(as_of(held))
     # Only now: cut short in between it is put into force again, which is nothing.
-    await resources.blast_radius.forget(held.request.connection_id, held.request.revocation_id)
+    await resources.blast_radius.forget(held.request)
 
 
 def as_of(held: HeldRequest) -> RevocationRequest:

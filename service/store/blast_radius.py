@@ -6,7 +6,7 @@ operator's hand alone. What is asked meanwhile has been verified, is not in forc
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from service.domain.revocation import RevocationRequest
 from service.store import keyspace
@@ -17,7 +17,7 @@ MAX_HELD: Final = 10_000
 """Most requests kept for one connection; further ones are refused all the same. A request is some hundred bytes."""
 
 MAX_HELD_PEOPLE: Final = 100_000
-"""Most people they may be about, together."""
+"""Most people they may be about, one request's added to another's: each is kept with all its people, some 30 bytes each."""
 
 Verdict = Literal["passed", "began", "held"]
 """passed: it may be put into force. began: the connection is held from this request on. held: it was held before."""
@@ -57,16 +57,24 @@ class BlastRadius:
         return self._people > 0
 
     async def count(self, request: RevocationRequest, *, now_ms: int) -> Verdict:
-        """Count the people of a request, unless they are too many: then the connection is held."""
+        """Count the people of a request, unless they are too many: then the connection is held.
+
+        It is listed before it is held: a crash between the two leaves one on the list that is not held, never a hold that
+        nobody is told of.
+        """
+        verdict = await self._hold_or_pass(request, now_ms=now_ms, listed=False)
+        if verdict == "unlisted":
+            await self._record.run("ZADD", keyspace.HELD_CONNECTIONS, "NX", now_ms, request.connection_id)
+            verdict = await self._hold_or_pass(request, now_ms=now_ms, listed=True)
+        return cast("Verdict", verdict)
+
+    async def _hold_or_pass(self, request: RevocationRequest, *, now_ms: int, listed: bool) -> str:
         connection_id = request.connection_id
-        verdict: Verdict = await self._record.script(
+        verdict: str = await self._record.script(
             "hold_or_pass",
             [keyspace.counted_people(connection_id), keyspace.hold(connection_id)],
-            [now_ms, self._window_ms, self._people, *dict.fromkeys(request.user_ids)],
+            [now_ms, self._window_ms, self._people, int(listed), *dict.fromkeys(request.user_ids)],
         )
-        if verdict != "passed":
-            # Each time: the first may have been cut short between the two.
-            await self._record.run("ZADD", keyspace.HELD_CONNECTIONS, "NX", now_ms, connection_id)
         return verdict
 
     async def keep(self, request: RevocationRequest, *, now_ms: int) -> bool:
@@ -109,21 +117,26 @@ class BlastRadius:
         found = sorted((from_json(HeldRequest, raw) for raw in every), key=lambda each: each.held_at_ms)
         return tuple(found[:most])
 
-    async def forget(self, connection_id: str, revocation_id: str) -> None:
+    async def forget(self, request: RevocationRequest) -> None:
         """It is in force."""
-        await self._record.run("HDEL", keyspace.held(connection_id), revocation_id)
+        connection_id = request.connection_id
+        await self._record.script(
+            "forget_held",
+            [keyspace.hold(connection_id), keyspace.held(connection_id)],
+            [request.revocation_id, len(dict.fromkeys(request.user_ids))],
+        )
 
     async def release(self, connection_id: str, *, discard: bool) -> tuple[int, int]:
         """End the hold, unless something is kept that is not to be discarded; how many such requests there are, and how many
         were discarded."""
         keys = (keyspace.counted_people, keyspace.hold, keyspace.held, keyspace.held_people)
+        # It stays on the list: taken off now, it might be off when the next hold begins.
         left, discarded = await self._record.script(
             "release_hold", [of(connection_id) for of in keys], ["1" if discard else "0"]
         )
-        if left == 0:
-            await self._record.run("ZREM", keyspace.HELD_CONNECTIONS, connection_id)
         return int(left), int(discarded)
 
     async def count_held(self) -> int:
-        """How many connections are held."""
-        return int(await self._record.run("ZCARD", keyspace.HELD_CONNECTIONS))
+        """How many connections are held, of those that ever were."""
+        listed = await self._record.run("ZRANGE", keyspace.HELD_CONNECTIONS, 0, -1)
+        return sum(await self._record.pipeline([("EXISTS", keyspace.hold(each)) for each in listed]))

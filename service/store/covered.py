@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.domain.delivery_plan import Target
 from service.domain.revocation import OneSession, Scope, SessionsBegunBy
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.people import arrived_ms, chunks, participation_keys
 from service.store.record import Record, Script
 
@@ -76,7 +76,11 @@ class Covered:
                 [
                     Script(
                         "snapshot_targets",
-                        [keyspace.participation(user_id), keyspace.cutoffs(user_id), keyspace.logouts(user_id)],
+                        [
+                            person_keys.participation(user_id),
+                            person_keys.cutoffs(user_id),
+                            person_keys.logouts(user_id),
+                        ],
                         [revocation_id, now_ms, session_id or ""],
                     )
                     for user_id in chunk
@@ -97,7 +101,7 @@ class Covered:
         ids: list[list[str]] = [[session_id]] * len(user_ids) if session_id is not None else []
         if session_id is None:
             ids = await self._record.pipeline(
-                [("ZRANGE", keyspace.person_sessions(user_id), 0, -1) for user_id in user_ids]
+                [("ZRANGE", person_keys.sessions(user_id), 0, -1) for user_id in user_ids]
             )
         asked = [
             (user_id, chunk) for user_id, every in zip(user_ids, ids, strict=True) for chunk in chunks(every) if chunk
@@ -108,7 +112,7 @@ class Covered:
                 [
                     Script(
                         "snapshot_sessions",
-                        [keyspace.person(user_id), keyspace.cutoffs(user_id)],
+                        [person_keys.person(user_id), person_keys.cutoffs(user_id)],
                         [revocation_id, now_ms, *chunk],
                     )
                     for user_id, chunk in some
@@ -135,7 +139,7 @@ class Covered:
         hashes = [hashed for each in sessions for hashed in each.token_hashes]
         named: list[str | None] = []
         for some in chunks(hashes):
-            tokens = [keyspace.token(user_id, each) for each in some]
+            tokens = [person_keys.token(user_id, each) for each in some]
             named += await self._record.pipeline([("HGET", each, "refresh_token_id") for each in tokens])
         for chunk in chunks(sessions):
             listed = [
@@ -149,7 +153,7 @@ class Covered:
             ]
             await self._record.script(
                 "forget_sessions",
-                [keyspace.person(user_id), keyspace.person_sessions(user_id)],
+                [person_keys.person(user_id), person_keys.sessions(user_id)],
                 [revocation_id, ended_at_ms, json.dumps(listed)],
             )
         ways = [keyspace.token_owner(each) for each in hashes]
@@ -160,7 +164,7 @@ class Covered:
     async def let_go(self, user_ids: Sequence[str], revocation_id: str) -> None:
         """Drop a partial cut-off, once what it ended is noted on every session (`forget`)."""
         for chunk in chunks(user_ids):
-            await self._record.pipeline([("HDEL", keyspace.logouts(each), revocation_id) for each in chunk])
+            await self._record.pipeline([("HDEL", person_keys.logouts(each), revocation_id) for each in chunk])
 
     async def forget_participation(self, told: Iterable[Told], *, now_ms: int) -> None:
         """Drop what applications held, now that they have been told: one step for each person and revocation.
@@ -174,7 +178,7 @@ class Covered:
             [
                 Script(
                     "forget_participation",
-                    [keyspace.cutoffs(user_id), keyspace.logout_cutoffs(user_id), *participation_keys(user_id)],
+                    [person_keys.cutoffs(user_id), person_keys.logout_cutoffs(user_id), *participation_keys(user_id)],
                     [
                         revocation_id,
                         session_id or "",

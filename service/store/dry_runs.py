@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.domain.delivery_plan import Target
-from service.store import keyspace
+from service.store import person_keys
 from service.store.people import CHUNK
 from service.store.record import Command, Record, Script
 
@@ -38,8 +38,8 @@ class DryRuns:
             commands: list[Command | Script] = []
             for user_id in chunk:
                 commands += [
-                    ("ZRANGE", keyspace.person_sessions(user_id), 0, -1),
-                    ("HGETALL", keyspace.participation(user_id)),
+                    ("ZRANGE", person_keys.sessions(user_id), 0, -1),
+                    ("HGETALL", person_keys.participation(user_id)),
                 ]
             read = await self._record.pipeline(commands)
             sessions, parts = read[::2], read[1::2]
@@ -59,7 +59,7 @@ class DryRuns:
         for start in range(0, len(asked), CHUNK):
             some = asked[start : start + CHUNK]
             answers = await self._record.pipeline(
-                [Script("survey_sessions", [keyspace.person(user_id)], [now_ms, *ids]) for user_id, ids in some]
+                [Script("survey_sessions", [person_keys.person(user_id)], [now_ms, *ids]) for user_id, ids in some]
             )
             for (user_id, _), answer in zip(some, answers, strict=True):
                 surveyed = json.loads(answer)

@@ -15,7 +15,7 @@ from typing import Final
 
 from service.domain.delivery import Delivery
 from service.domain.subject import SubjectIdentifier, parse_identifier
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.codec import from_json
 from service.store.dead_letters import DeadLetters
 from service.store.people import People, identifier_key, participation_keys
@@ -39,7 +39,7 @@ class Erasures:
     async def erase(self, user_id: str, connection_id: str, *, now_ms: int) -> bool:
         """Step 1, once everything they hold has been revoked. False when they have signed in since: then they are as they were,
         and known by all their names."""
-        raw = await self._record.run("SMEMBERS", keyspace.person_identifiers(user_id))
+        raw = await self._record.run("SMEMBERS", person_keys.identifiers(user_id))
         await self._record.pipeline(
             [
                 ("ZADD", keyspace.ERASED, now_ms, user_id),
@@ -48,13 +48,13 @@ class Erasures:
         )
         outcome = await self._record.script(
             "erase_person",
-            [keyspace.person(user_id), keyspace.person_identifiers(user_id)],
+            [person_keys.person(user_id), person_keys.identifiers(user_id)],
             [now_ms, now_ms + ERASED_MS],
         )
         if outcome == "erased":
             return True
         # By all names they have now: the sign-in that came between may have been registered before ours were taken away.
-        now_named = await self._record.run("SMEMBERS", keyspace.person_identifiers(user_id))
+        now_named = await self._record.run("SMEMBERS", person_keys.identifiers(user_id))
         await self._people.register(user_id, connection_id, _identifiers(now_named))
         await self._record.run("ZREM", keyspace.ERASED, user_id)
         return False
@@ -74,7 +74,7 @@ class Erasures:
 
     async def _forget_receipts_of(self, user_id: str, *, until_ms: int) -> bool:
         """Of what they were in before they were erased; whether that is all gone."""
-        listed = keyspace.person_revocations(user_id)
+        listed = person_keys.revocations(user_id)
         while ids := await self._record.run("ZRANGEBYSCORE", listed, "-inf", until_ms, "LIMIT", 0, BATCH):
             await self._forget_dead_letters(user_id, ids)
             finished = await self._record.pipeline(
@@ -92,7 +92,7 @@ class Erasures:
                 await self._record.run("ZREM", listed, *gone)
             if len(gone) < len(ids):
                 return False
-        await self._record.script("forget_erased", [keyspace.person(user_id), *participation_keys(user_id)], [])
+        await self._record.script("forget_erased", [person_keys.person(user_id), *participation_keys(user_id)], [])
         return True
 
     async def _forget_dead_letters(self, user_id: str, revocation_ids: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.store import keyspace
+from service.store import person_keys
 from service.store.record import Record
 
 BY_ITS_CLIENT: Final = ""
@@ -33,24 +33,24 @@ class Families:
         await self._record.script(
             "end_token_family",
             [
-                keyspace.person(user_id),
-                keyspace.person_revocations(user_id),
-                keyspace.session(user_id, session_id),
-                keyspace.session_tokens(user_id, session_id),
-                keyspace.token_family(user_id, family_id),
-                keyspace.family_tokens(user_id, family_id),
+                person_keys.person(user_id),
+                person_keys.revocations(user_id),
+                person_keys.session(user_id, session_id),
+                person_keys.session_tokens(user_id, session_id),
+                person_keys.token_family(user_id, family_id),
+                person_keys.family_tokens(user_id, family_id),
             ],
             [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
         )
 
     async def has_ended(self, user_id: str, family_id: str) -> bool:
         """Whether something has ended it, or it is forgotten: then it ends no more."""
-        key = keyspace.token_family(user_id, family_id)
+        key = person_keys.token_family(user_id, family_id)
         there, ended = await self._record.pipeline([("EXISTS", key), ("HEXISTS", key, "ended_by")])
         return not there or bool(ended)
 
     async def tokens_ended(self, user_id: str, family_id: str, revocation_id: str) -> int:
         """How many tokens that were honoured a revocation ended with the family; none when another had ended it before."""
-        key = keyspace.token_family(user_id, family_id)
+        key = person_keys.token_family(user_id, family_id)
         ended_by, live = await self._record.run("HMGET", key, "ended_by", "live_tokens")
         return int(live) if live is not None and ended_by == revocation_id else 0

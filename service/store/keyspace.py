@@ -1,31 +1,14 @@
 """The map of Redis: every key, its type, its lifetime.
 
-All keys of one person share the hash tag `{user_id}`, all keys of one revocation `{revocation_id}`, what is counted and held of
-one connection `{connection_id}`, those of the audit trail `{audit}`; a script touches one tag only, so the record can live in a
-cluster. No key is ever found by scanning.
+All keys of one person share the hash tag `{user_id}` and are in `service.store.person_keys`; here is the rest. All keys of one
+revocation share `{revocation_id}`, what is counted and held of one connection `{connection_id}`, those of the audit trail
+`{audit}`; a script touches one tag only, so the record can live in a cluster. No key is ever found by scanning.
 
 What waits for an application lies beside the due index, so that an entry moves from one to the other in one script: a cluster
 places a key by what is in its braces, and one without braces by its whole name, so `{logoutd:due}` is where `logoutd:due` is.
 
 | key | type | holds | lives |
 |---|---|---|---|
-| `logoutd:person:{user}` | hash | who they are, `audit_salt`, `clock`, through when what is ended | until erased, then 402 days |
-| `logoutd:person:{user}:identifiers` | set | RFC 9493 identifiers registered at sign-ins, as JSON | until deleted |
-| `logoutd:person:{user}:sessions` | zset | session ids by the time the last of their tokens can live | pruned at sign-in |
-| `logoutd:person:{user}:participation` | hash | [client_id, sid, session_id] → sub, session, stamp, until | last `until` in it |
-| `logoutd:person:{user}:participation-until` | zset | the same fields by their `until` | as above |
-| `logoutd:person:{user}:participation-counts` | hash | client_id → how many of them are its own | as above |
-| `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | pruned to receipt_days at each cut-off |
-| `logoutd:person:{user}:logouts` | hash | revocation id → the partial cut-off it made, as JSON | until done |
-| `logoutd:person:{user}:logout-cutoffs` | zset | their ids by the stamp they cut through | pruned to receipt_days at each |
-| `logoutd:person:{user}:ended-sids` | zset | upstream `sid`s by the moment of their logout | a day from the latest on |
-| `logoutd:person:{user}:revocations` | zset | revocation ids by acceptance | pruned to receipt_days at each revocation |
-| `logoutd:person:{user}:session:ID` | hash | one sign-in | expiry of it and its tokens + a day |
-| `logoutd:person:{user}:session:ID:clients` | hash | client_id → sub, sid | as the session |
-| `logoutd:person:{user}:session:ID:tokens` | set | hashes of its refresh tokens that are not rotated | as the session |
-| `logoutd:person:{user}:token:HASH` | hash | one refresh token, spent or not | its family's expiry + a day |
-| `logoutd:person:{user}:family:ID` | hash | a token and all it is rotated into: expiry, what ended it | its expiry + a day |
-| `logoutd:person:{user}:family:ID:tokens` | set | hashes of those that are not rotated | as the family |
 | `logoutd:session-owner:ID` | string | user_id | as the session |
 | `logoutd:token-owner:HASH` | string | user_id and session_id | as the token |
 | `logoutd:token-hash:ID` | string | user_id and hash, by refresh_token_id | as the token |
@@ -35,9 +18,9 @@ places a key by what is in its braces, and one without braces by its whole name,
 | `logoutd:connection:NAME` | string | a connection, as JSON | until deleted |
 | `logoutd:connection-name:ID` | string | its name | until deleted |
 | `logoutd:connections` | zset | connection ids by creation | until deleted |
-| `logoutd:held-connections` | zset | connection ids by when they began to be held | until released |
+| `logoutd:held-connections` | zset | connection ids that are held or were, by when they first were | until deleted |
 | `logoutd:blast-radius:{connection}:people` | zset | user_ids it had signed out, by when | the window from the latest on |
-| `logoutd:blast-radius:{connection}:hold` | hash | since when it is held, requests that are not kept | until released |
+| `logoutd:blast-radius:{connection}:hold` | hash | since when it is held, people of what is kept, what is not | until released |
 | `logoutd:blast-radius:{connection}:held` | hash | revocation id → the request, as JSON | until released |
 | `logoutd:blast-radius:{connection}:held-people` | set | the user_ids of these | until released |
 | `logoutd:client:ID` | string | an application, as JSON | until deleted |
@@ -96,91 +79,6 @@ AUDIT_SEAL: Final = f"{PREFIX}:{{audit}}:seal"
 AUDIT_BOUNDS: Final = f"{PREFIX}:{{audit}}:bounds"
 AUDIT_SIGNING_KEYS: Final = f"{PREFIX}:{{audit}}:signing-keys"
 AUDIT_KEY: Final = f"{PREFIX}:{{audit}}:key"
-
-
-def person(user_id: str) -> str:
-    """Who they are and through which stamp everything of theirs is revoked."""
-    return f"{PREFIX}:person:{{{user_id}}}"
-
-
-def person_identifiers(user_id: str) -> str:
-    """The identifiers they were registered with."""
-    return f"{person(user_id)}:identifiers"
-
-
-def person_sessions(user_id: str) -> str:
-    """Their sessions."""
-    return f"{person(user_id)}:sessions"
-
-
-def participation(user_id: str) -> str:
-    """Which applications may still hold a session of theirs."""
-    return f"{person(user_id)}:participation"
-
-
-def participation_until(user_id: str) -> str:
-    """Until when each of these is remembered."""
-    return f"{person(user_id)}:participation-until"
-
-
-def participation_counts(user_id: str) -> str:
-    """How many of them each application has."""
-    return f"{person(user_id)}:participation-counts"
-
-
-def cutoffs(user_id: str) -> str:
-    """The revocations that ended everything of theirs, by stamp."""
-    return f"{person(user_id)}:cutoffs"
-
-
-def logouts(user_id: str) -> str:
-    """The partial cut-offs nobody has tidied up after yet."""
-    return f"{person(user_id)}:logouts"
-
-
-def logout_cutoffs(user_id: str) -> str:
-    """The revocations that made them, by stamp."""
-    return f"{person(user_id)}:logout-cutoffs"
-
-
-def ended_sids(user_id: str) -> str:
-    """The upstream sessions that have been logged out."""
-    return f"{person(user_id)}:ended-sids"
-
-
-def person_revocations(user_id: str) -> str:
-    """Every revocation that named them."""
-    return f"{person(user_id)}:revocations"
-
-
-def session(user_id: str, session_id: str) -> str:
-    """One sign-in."""
-    return f"{person(user_id)}:session:{session_id}"
-
-
-def session_clients(user_id: str, session_id: str) -> str:
-    """The applications in it."""
-    return f"{session(user_id, session_id)}:clients"
-
-
-def session_tokens(user_id: str, session_id: str) -> str:
-    """Its refresh tokens."""
-    return f"{session(user_id, session_id)}:tokens"
-
-
-def token(user_id: str, token_hash: str) -> str:
-    """One refresh token."""
-    return f"{person(user_id)}:token:{token_hash}"
-
-
-def token_family(user_id: str, family_id: str) -> str:
-    """One refresh token with all it was rotated from and into."""
-    return f"{person(user_id)}:family:{family_id}"
-
-
-def family_tokens(user_id: str, family_id: str) -> str:
-    """Those of them that may be honoured."""
-    return f"{token_family(user_id, family_id)}:tokens"
 
 
 def session_owner(session_id: str) -> str:

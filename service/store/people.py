@@ -9,7 +9,7 @@ from service.domain.identifiers import fingerprint
 from service.domain.revocation import SessionsBegunBy
 from service.domain.subject import SubjectIdentifier
 from service.errors import CannotBeEnded
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.families import Families
 from service.store.record import Command, Record, Script
 
@@ -71,7 +71,7 @@ class People:
         """
         commands: list[Command | Script] = [("SMEMBERS", identifier_key(connection_id, each)) for each in identifiers]
         opaque = [each.value[0] for each in identifiers if each.format == "opaque"]
-        commands += [("HGET", keyspace.person(user_id), "connection_id") for user_id in opaque]
+        commands += [("HGET", person_keys.person(user_id), "connection_id") for user_id in opaque]
         answers = await self._record.pipeline(commands)
         named: set[str] = set()
         for members in answers[: len(identifiers)]:
@@ -86,7 +86,7 @@ class People:
     async def get(self, user_id: str) -> Person | None:
         """One person, or None."""
         fields, identifiers = await self._record.pipeline(
-            [("HGETALL", keyspace.person(user_id)), ("SMEMBERS", keyspace.person_identifiers(user_id))]
+            [("HGETALL", person_keys.person(user_id)), ("SMEMBERS", person_keys.identifiers(user_id))]
         )
         if "connection_id" not in fields:
             return None
@@ -114,7 +114,7 @@ class People:
                 [
                     Script(
                         "cut_off",
-                        [keyspace.person(user_id), keyspace.cutoffs(user_id), keyspace.person_revocations(user_id)],
+                        [person_keys.person(user_id), person_keys.cutoffs(user_id), person_keys.revocations(user_id)],
                         arguments,
                     )
                     for user_id in chunk
@@ -144,11 +144,11 @@ class People:
                     Script(
                         "cut_off_begun_by",
                         [
-                            keyspace.person(user_id),
-                            keyspace.logouts(user_id),
-                            keyspace.logout_cutoffs(user_id),
-                            keyspace.ended_sids(user_id),
-                            keyspace.person_revocations(user_id),
+                            person_keys.person(user_id),
+                            person_keys.logouts(user_id),
+                            person_keys.logout_cutoffs(user_id),
+                            person_keys.ended_sids(user_id),
+                            person_keys.revocations(user_id),
                         ],
                         arguments,
                     )
@@ -162,7 +162,7 @@ class People:
         """End one session and its tokens."""
         await self._record.script(
             "end_session",
-            [keyspace.person(user_id), keyspace.person_revocations(user_id), keyspace.session(user_id, session_id)],
+            [person_keys.person(user_id), person_keys.revocations(user_id), person_keys.session(user_id, session_id)],
             [revocation_id, now_ms, accepted_at_ms, now_ms - self._receipt_ms],
         )
 
@@ -181,9 +181,9 @@ def arrived_ms(scope: SessionsBegunBy) -> int | None:
 def participation_keys(user_id: str) -> tuple[str, str, str]:
     """What is remembered of a person's part in applications, and the two indexes of it, as the scripts take them."""
     return (
-        keyspace.participation(user_id),
-        keyspace.participation_until(user_id),
-        keyspace.participation_counts(user_id),
+        person_keys.participation(user_id),
+        person_keys.participation_until(user_id),
+        person_keys.participation_counts(user_id),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from service.domain.identifiers import fingerprint
 from service.setting_values import MIN_AUDIT_KEY_LENGTH
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.record import Command, Record, Script
 from service.telemetry import get_logger
 
@@ -128,7 +128,7 @@ class Pseudonyms:
         found: dict[str, Pseudonym] = {}
         for start in range(0, len(user_ids), CHUNK):
             some = user_ids[start : start + CHUNK]
-            asked: list[Command | Script] = [("HGET", keyspace.person(each), "audit_salt") for each in some]
+            asked: list[Command | Script] = [("HGET", person_keys.person(each), "audit_salt") for each in some]
             salts = await self._record.pipeline(asked)
             found |= {
                 each: Pseudonym(user_id=each, salt=salt, key=key)

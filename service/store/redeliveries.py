@@ -14,7 +14,7 @@ from service.domain.delivery import OPEN, Delivery
 from service.domain.identifiers import revocation_id_of
 from service.domain.redelivery import Held
 from service.domain.revocation import Revocation, SessionsBegunBy
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.codec import from_json, to_json
 from service.store.covered import partial_cut
 from service.store.dead_letters import DeadLetters
@@ -64,7 +64,11 @@ class Redeliveries:
             [
                 Script(
                     "survey_participation",
-                    [keyspace.participation(user_id), keyspace.cutoffs(user_id), keyspace.logout_cutoffs(user_id)],
+                    [
+                        person_keys.participation(user_id),
+                        person_keys.cutoffs(user_id),
+                        person_keys.logout_cutoffs(user_id),
+                    ],
                     [
                         *(revocation.revocation_id, now_ms, revocation.accepted_at_ms, revocation.session_id or ""),
                         *(_cut(revocation), *client_ids),

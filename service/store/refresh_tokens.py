@@ -7,7 +7,7 @@ from typing import Any
 from service.domain.identifiers import fingerprint
 from service.domain.refresh_token import RefreshToken, hash_token
 from service.errors import Conflict, InvalidGrant, InvalidRequest, NotFound
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.people import participation_field, participation_keys
 from service.store.record import Record, Script
 from service.store.sessions import RETENTION_MS
@@ -59,14 +59,14 @@ class RefreshTokens:
         outcome = await self._record.script(
             "issue_refresh_token",
             [
-                keyspace.person(user),
-                keyspace.person_sessions(user),
-                keyspace.session(user, token.session_id),
-                keyspace.session_clients(user, token.session_id),
-                keyspace.session_tokens(user, token.session_id),
-                keyspace.token(user, hashed),
-                keyspace.token_family(user, token.family_id),
-                keyspace.family_tokens(user, token.family_id),
+                person_keys.person(user),
+                person_keys.sessions(user),
+                person_keys.session(user, token.session_id),
+                person_keys.session_clients(user, token.session_id),
+                person_keys.session_tokens(user, token.session_id),
+                person_keys.token(user, hashed),
+                person_keys.token_family(user, token.family_id),
+                person_keys.family_tokens(user, token.family_id),
                 *participation_keys(user),
             ],
             [
@@ -114,7 +114,7 @@ class RefreshTokens:
         if owner is None:
             raise InvalidGrant(NOT_HONOURED)
         user, session_id = owner.split(" ")
-        facts = await self._record.run("HGETALL", keyspace.token(user, hashed))
+        facts = await self._record.run("HGETALL", person_keys.token(user, hashed))
         # Asked here only so that a stranger's token writes nothing; what counts is asked again in the one step.
         if facts.get("client_id") != client_id:
             raise InvalidGrant(NOT_HONOURED)
@@ -123,13 +123,13 @@ class RefreshTokens:
         outcome, *flat = await self._record.script(
             "rotate_refresh_token",
             [
-                keyspace.person(user),
-                keyspace.session(user, session_id),
-                keyspace.session_tokens(user, session_id),
-                keyspace.token_family(user, facts["family_id"]),
-                keyspace.family_tokens(user, facts["family_id"]),
-                keyspace.token(user, hashed),
-                keyspace.token(user, new_hash),
+                person_keys.person(user),
+                person_keys.session(user, session_id),
+                person_keys.session_tokens(user, session_id),
+                person_keys.token_family(user, facts["family_id"]),
+                person_keys.family_tokens(user, facts["family_id"]),
+                person_keys.token(user, hashed),
+                person_keys.token(user, new_hash),
             ],
             [now_ms, client_id, hashed, new_hash, refresh_token_id, keep_until, grace_ms],
         )
@@ -155,7 +155,7 @@ class RefreshTokens:
         if owner is None:
             return None
         user, session_id = owner.split(" ")
-        keys = [keyspace.person(user), keyspace.session(user, session_id), keyspace.token(user, hashed)]
+        keys = [person_keys.person(user), person_keys.session(user, session_id), person_keys.token(user, hashed)]
         flat = await self._record.ask(Script("read_token", keys, [now_ms]))
         return _token(user, _pairs(flat)) if flat else None
 
@@ -171,7 +171,7 @@ class RefreshTokens:
         return None if found is None else await self._read(*found.split(" "))
 
     async def _read(self, user: str, hashed: str) -> RefreshToken | None:
-        facts = await self._record.run("HGETALL", keyspace.token(user, hashed))
+        facts = await self._record.run("HGETALL", person_keys.token(user, hashed))
         return _token(user, facts) if facts else None
 
     async def _place(self, hashed: str, name: str, user: str, session_id: str, keep_until: int) -> bool:

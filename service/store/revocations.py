@@ -15,7 +15,7 @@ from service.domain.revocation import (
     RevocationRequest,
     Scope,
 )
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.codec import to_json
 from service.store.durability import Durability
 from service.store.pages import Mark, page_of
@@ -165,7 +165,7 @@ class Revocations:
         """
         key = keyspace.REVOCATIONS
         if user_id is not None:
-            key = keyspace.person_revocations(user_id)
+            key = person_keys.revocations(user_id)
         elif connection_id is not None:
             key = keyspace.revocations_of_connection(connection_id)
         ids, following = await page_of(self._record, key, after=after, limit=limit, newest_first=True)

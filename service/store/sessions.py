@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from service.domain.session import Participant, Session, SignIn
 from service.errors import Conflict, NotFound, ReauthenticationRequired
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.pages import Mark, page_of
 from service.store.people import participation_field, participation_keys
 from service.store.pseudonyms import new_salt
@@ -33,7 +33,7 @@ class Sessions:
         """Raise ReauthenticationRequired when the person was revoked at or after the moment they authenticated."""
         if auth_time_s is None:
             return
-        ended = await self._record.run("HMGET", keyspace.person(user_id), "revoked_at_ms", "logged_out_through_ms")
+        ended = await self._record.run("HMGET", person_keys.person(user_id), "revoked_at_ms", "logged_out_through_ms")
         if any(each is not None and auth_time_s * 1000 <= int(each) for each in ended):
             raise ReauthenticationRequired(TOO_EARLY)
 
@@ -55,12 +55,12 @@ class Sessions:
         outcome = await self._record.script(
             "open_session",
             [
-                keyspace.person(user),
-                keyspace.person_identifiers(user),
-                keyspace.person_sessions(user),
-                keyspace.session(user, session_id),
-                keyspace.session_clients(user, session_id),
-                keyspace.ended_sids(user),
+                person_keys.person(user),
+                person_keys.identifiers(user),
+                person_keys.sessions(user),
+                person_keys.session(user, session_id),
+                person_keys.session_clients(user, session_id),
+                person_keys.ended_sids(user),
                 *participation_keys(user),
             ],
             [
@@ -100,9 +100,9 @@ class Sessions:
         outcome = await self._record.script(
             "join_session",
             [
-                keyspace.person(user),
-                keyspace.session(user, session_id),
-                keyspace.session_clients(user, session_id),
+                person_keys.person(user),
+                person_keys.session(user, session_id),
+                person_keys.session_clients(user, session_id),
                 *participation_keys(user),
             ],
             [now_ms, participant.client_id, field, client, entry],
@@ -123,10 +123,10 @@ class Sessions:
         ended = await self._record.script(
             "leave_session",
             [
-                keyspace.person(user),
-                keyspace.session(user, session_id),
-                keyspace.session_clients(user, session_id),
-                keyspace.session_tokens(user, session_id),
+                person_keys.person(user),
+                person_keys.session(user, session_id),
+                person_keys.session_clients(user, session_id),
+                person_keys.session_tokens(user, session_id),
                 *participation_keys(user),
             ],
             [participant.client_id, client, field],
@@ -146,7 +146,7 @@ class Sessions:
     ) -> tuple[tuple[Session, ...], Mark | None]:
         """A person's sessions, those that last longest first, of `limit` list entries after one, and where the next page
         begins; expired ones included while they are remembered. One that comes to last longer moves to the front."""
-        key = keyspace.person_sessions(user_id)
+        key = person_keys.sessions(user_id)
         ids, following = await page_of(self._record, key, after=after, limit=limit, newest_first=True)
         found = await self._record.pipeline([Script(*self._reading(user_id, session_id)) for session_id in ids])
         read = [_session(session_id, user_id, answer) for session_id, answer in zip(ids, found, strict=True)]
@@ -162,15 +162,15 @@ class Sessions:
         """
         if not session_ids:
             return {}
-        answer = await self._record.script("survey_sessions", [keyspace.person(user_id)], [now_ms, *session_ids])
+        answer = await self._record.script("survey_sessions", [person_keys.person(user_id)], [now_ms, *session_ids])
         return {each["id"]: each["live_tokens"] for each in json.loads(answer)}
 
     def _reading(self, user_id: str, session_id: str) -> tuple[str, list[str], list[str | int | float]]:
         keys = [
-            keyspace.person(user_id),
-            keyspace.session(user_id, session_id),
-            keyspace.session_clients(user_id, session_id),
-            keyspace.cutoffs(user_id),
+            person_keys.person(user_id),
+            person_keys.session(user_id, session_id),
+            person_keys.session_clients(user_id, session_id),
+            person_keys.cutoffs(user_id),
         ]
         return "read_session", keys, []
 

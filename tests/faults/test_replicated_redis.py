@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from service.embedded_redis import find_redis_server
 from service.errors import Unavailable
-from service.resources import awaited_by
+from service.resources import awaited_by, look_at_redis
 from service.store.health import OLDEST_WITH_WAITAOF, inspect_redis
 from tests.support.asgi import NOBODY, SUBJECT, Api, gtr_url, refused, serving
 from tests.support.identity_provider import IdentityProvider
@@ -134,11 +134,13 @@ async def test_success_waits_for_disks_where_redis_can_and_is_not_told_where_it_
             assert not await honoured(api, token)
         again = await api.global_token_revocation(idp, sub_id(idp), assertion=assertion)
         ready = await api.get("/readyz", by=NOBODY)
+        look = await look_at_redis(api.resources.settings)
     if CAN_WAIT_FOR_DISKS:
-        assert (again.status_code, ready.status_code) == (204, 200)
+        assert (again.status_code, ready.status_code, look.refusal) == (204, 200, None)
     else:
         assert (again.status_code, ready.status_code) == (503, 503)
         assert "needs Redis 7.2" in ready.json()["error_description"]
+        assert "needs Redis 7.2" in (look.refusal or ""), "by which both processes refuse to start"
 
 
 async def test_a_file_that_is_not_written_cannot_be_waited_for(pair: Replicated, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.faults.plan import Fault, Plan, Size, make_plan
+from tests.support.faults.plan import Fault, Misbehaviour, Plan, Size, make_plan
 from tests.support.faults.run import Outcome, carry_out
 
 PROCESSES: Final = ("service-0", "worker-0", "service-1", "worker-1")
@@ -14,6 +14,9 @@ EACH_S: Final = 1.6
 """Time from one restart to the next, in seconds: each process runs for six and a half before its turn comes again."""
 
 FIRST_S: Final = 0.5
+
+SLOW: Final = 2
+"""How many of the applications are slow."""
 
 SHORT: Final = 6
 WHOLE: Final = 60
@@ -26,7 +29,11 @@ def plan(restarts: int) -> Plan:
         Fault(at_s=FIRST_S + number * EACH_S, deed="terminate", target=PROCESSES[number % 4], lasts_s=0.05)
         for number in range(restarts)
     )
-    return replace(make_plan(2, size), faults=faults, misbehaviours=())
+    # Two that take their time to answer: each worker has attempts in flight when it is asked to end.
+    slow = tuple(
+        Misbehaviour(at_s=0.0, application=number, manner="slow", lasts_s=size.seconds) for number in range(SLOW)
+    )
+    return replace(make_plan(2, size), faults=faults, misbehaviours=slow)
 
 
 @pytest.fixture(scope="module", params=[SHORT, pytest.param(WHOLE, marks=pytest.mark.soak)])

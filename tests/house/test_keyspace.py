@@ -1,4 +1,5 @@
-"""The map of Redis and the territory: the table in `service.store.keyspace`, its functions, and what a story leaves."""
+"""The map of Redis and the territory: the tables in `service.store.keyspace` and `service.store.person_keys`, their functions,
+and what a story leaves."""
 
 import ast
 import inspect
@@ -10,7 +11,7 @@ import pytest
 
 from service.domain.revocation import RevocationRequest
 from service.embedded_redis import EmbeddedRedis
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.applications import REMOVED_MS
 from service.store.blast_radius import BlastRadius
 from tests.support.asgi import NOBODY, Api, serving
@@ -20,7 +21,12 @@ from tests.support.strangers import answer, stranger
 from workers.worker import WorkerProcess
 
 ROOT = Path(__file__).parents[2]
-ROWS = re.findall(r"^\| `(logoutd:[^`]+)` \| (\w+) \| .* \| (.*) \|$", keyspace.__doc__ or "", re.MULTILINE)
+SHEETS = {"keyspace": keyspace, "person_keys": person_keys}
+ROWS = [
+    row
+    for sheet in SHEETS.values()
+    for row in re.findall(r"^\| `(logoutd:[^`]+)` \| (\w+) \| .* \| (.*) \|$", sheet.__doc__ or "", re.MULTILINE)
+]
 PLACE = re.compile(r"\{[a-z]+\}|\b(?:ID|HASH|NAME|CONNECTION)\b")
 ARQ = ("arq:", "logoutd:queue")
 """Where arq's own keys are (`service.jobs.QUEUE`)."""
@@ -40,34 +46,40 @@ def row_of(key: str) -> tuple[str, str, str]:
 
 
 def named_keys() -> dict[str, str]:
-    """Every key the module can name, by the function or constant that does."""
+    """Every key the modules can name, by the function or constant that does."""
     found = {}
-    for name, value in vars(keyspace).items():
-        if inspect.isfunction(value) and not name.startswith("_"):
-            places = [f"{place}-1" for place in inspect.signature(value).parameters]
-            found[name] = value(*places)
-        elif name.isupper() and name != "PREFIX":
-            found[name] = value
+    for sheet, module in SHEETS.items():
+        for name, value in vars(module).items():
+            if inspect.isfunction(value) and not name.startswith("_"):
+                places = [f"{place}-1" for place in inspect.signature(value).parameters]
+                found[f"{sheet}.{name}"] = value(*places)
+            elif name.isupper() and name != "PREFIX":
+                found[f"{sheet}.{name}"] = value
     return found
 
 
-def test_every_name_in_the_module_has_one_row_and_every_row_one_name() -> None:
+def test_every_name_in_a_module_has_one_row_and_every_row_one_name() -> None:
     rows = [row_of(each)[0] for each in named_keys().values()]
     assert sorted(rows) == sorted(row[0] for row in ROWS)
 
 
-def test_every_name_in_the_module_is_used() -> None:
+def test_what_is_of_one_person_is_on_the_persons_sheet_and_nothing_else() -> None:
+    of_people = {name for name, key in named_keys().items() if key.startswith("logoutd:person:{")}
+    assert of_people == {name for name in named_keys() if name.startswith("person_keys.")}
+
+
+def test_every_name_in_a_module_is_used() -> None:
     used = set()
     for path in [*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "keyspace":
-                used.add(node.attr)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in SHEETS:
+                used.add(f"{node.value.id}.{node.attr}")
     assert used == set(named_keys())
 
 
 def test_no_key_is_named_anywhere_else() -> None:
     for path in [*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
-        if path.name not in {"keyspace.py", "jobs.py"}:
+        if path.name not in {"keyspace.py", "person_keys.py", "jobs.py"}:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 text = node.value if isinstance(node, ast.Constant) else ""
                 assert not (isinstance(text, str) and re.match(r"logoutd:[a-z]", text)), path

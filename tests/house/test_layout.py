@@ -32,9 +32,6 @@ MADE = {"__pycache__", "build", "dist", "data"}
 LONGEST = 300
 """Lines in a file beyond which it is two."""
 
-ONE_SHEET = {"service/store/keyspace.py": 350}
-"""A map is one sheet: its table and the name of each key beside it."""
-
 NAMES_OF_NOTHING = re.compile(r"utils?|helpers?|commons?|managers?|misc", re.IGNORECASE)
 
 
@@ -50,7 +47,7 @@ def test_nothing_lies_at_the_top_that_was_not_agreed() -> None:
 def test_no_source_file_is_longer_than_a_reader_can_hold() -> None:
     text = [path for path in SOURCES if path.suffix in {".py", ".lua"}]
     lengths = {named(path): len(path.read_text(encoding="utf-8").splitlines()) for path in text}
-    assert {name: length for name, length in lengths.items() if length > ONE_SHEET.get(name, LONGEST)} == {}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
 def test_no_file_is_named_for_nothing_in_particular() -> None:

@@ -11,7 +11,7 @@ import pytest
 from service.domain.identifiers import new_session_id
 from service.domain.session import Participant, SignIn
 from service.domain.subject import SubjectIdentifier, iss_sub
-from service.store import keyspace
+from service.store import person_keys
 from tests.support.asgi import Api
 from tests.support.house import CONNECTION, HOUR_S, UPSTREAM, House, user_id
 from tests.support.identity_provider import IdentityProvider
@@ -116,11 +116,11 @@ async def test_a_person_who_signed_in_thousands_of_times_is_signed_out_of_every_
         token = await house.issue(first, "wiki", offline=True)
         house.clock.advance(1)
         await sign_in_often(house, SIGN_INS)
-        counts = await record.run("HGETALL", keyspace.participation_counts(ADA))
+        counts = await record.run("HGETALL", person_keys.participation_counts(ADA))
         remembered = sum(map(int, counts.values()))
         assert max(map(int, counts.values())) == most
-        assert await record.run("HLEN", keyspace.participation(ADA)) == remembered
-        assert await record.run("ZCARD", keyspace.participation_until(ADA)) == remembered
+        assert await record.run("HLEN", person_keys.participation(ADA)) == remembered
+        assert await record.run("ZCARD", person_keys.participation_until(ADA)) == remembered
 
         rid = await house.revoke("ada")
         await house.work_off(rid)
@@ -136,7 +136,7 @@ async def test_a_person_who_signed_in_thousands_of_times_is_signed_out_of_every_
     assert (len(crm.requests), len(wiki.requests)) == (1, 1)
     assert not await house.token_honoured(token)
     assert await house.resources.sessions.of_person(ADA, after=None, limit=10) == ((), None)
-    assert await record.run("EXISTS", keyspace.participation(ADA), keyspace.participation_until(ADA)) == 0
+    assert await record.run("EXISTS", person_keys.participation(ADA), person_keys.participation_until(ADA)) == 0
 
 
 @pytest.mark.asyncio(loop_scope="module")

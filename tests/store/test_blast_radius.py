@@ -1,14 +1,18 @@
 """The count of people one connection has signed out: over all processes, in a window that moves, and never half."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from service.domain.revocation import RevocationRequest
+from service.errors import Unavailable
 from service.store import blast_radius
 from service.store.blast_radius import BlastRadius
+from tests.support.breaks import Moment, redis_away
 from tests.support.house import CONNECTION, House
+from tests.support.pauses import paused
 
 WINDOW_S = 600
 
@@ -114,7 +118,7 @@ async def test_a_hold_does_not_end_while_something_is_kept_that_is_not_to_be_for
     await radius.keep(asked(0, people=4), now_ms=now_ms)
     assert await radius.release(CONNECTION, discard=False) == (1, 0)
     assert await radius.count(asked(1), now_ms=now_ms + 1) == "held"
-    await radius.forget(CONNECTION, asked(0).revocation_id)
+    await radius.forget(asked(0, people=4))
     assert await radius.release(CONNECTION, discard=False) == (0, 0)
     assert await radius.count_held() == 0
     assert await radius.count(asked(1), now_ms=now_ms + 1) == "passed"
@@ -128,3 +132,47 @@ async def test_nothing_is_kept_once_the_hold_has_ended(house: House, radius: Bla
     await radius.release(CONNECTION, discard=False)
     assert not await radius.keep(asked(0), now_ms=now_ms)
     assert await radius.holds([CONNECTION]) == {}
+
+
+async def test_what_is_kept_is_bounded_by_the_sum_of_its_people_however_often_they_are_the_same(
+    house: House, radius: BlastRadius, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every request is kept with all its people: thousands about the same ten thousand would have filled Redis."""
+    monkeypatch.setattr(blast_radius, "MAX_HELD_PEOPLE", 9)
+    now_ms = house.clock.now_ms()
+    again = [replace(asked(0, people=4), revocation_id=f"rev_{number}") for number in range(3)]
+    await radius.count(again[0], now_ms=now_ms)
+    assert [await radius.keep(each, now_ms=now_ms) for each in again] == [True, True, False]
+    await radius.forget(again[0])
+    await radius.forget(again[0])
+    assert await radius.keep(again[2], now_ms=now_ms), "there is room again, for one"
+    assert not await radius.keep(asked(1, people=2), now_ms=now_ms)
+    assert await radius.keep(asked(2), now_ms=now_ms)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_wherever_a_process_dies_there_is_no_hold_that_is_not_counted_among_the_held(
+    house: House, radius: BlastRadius, moment: Moment
+) -> None:
+    now_ms, at, begun = house.clock.now_ms(), 0, 0
+    broken = True
+    while broken:
+        at += 1
+        connection_id = f"{CONNECTION}_{at}"
+        with redis_away(at=at, moment=moment) as away, suppress(Unavailable):
+            await radius.count(asked(at, people=4, connection_id=connection_id), now_ms=now_ms)
+        broken = away.happened
+        begun += bool(await radius.holds([connection_id]))
+        assert await radius.count_held() == begun
+    assert at == 4, "three calls, each broken, and one that was not"
+
+
+async def test_a_hold_that_begins_while_another_is_being_released_is_counted(house: House, radius: BlastRadius) -> None:
+    now_ms = house.clock.now_ms()
+    await radius.count(asked(0, people=4), now_ms=now_ms)
+    with paused(at=2) as pause:
+        # Between its steps, or after it where it has but one.
+        await pause.around(
+            radius.release(CONNECTION, discard=True), lambda: radius.count(asked(1, people=4), now_ms=now_ms)
+        )
+    assert await radius.count_held() == len(await radius.holds([CONNECTION])) == 1

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from service.store import keyspace
+from service.store import person_keys
 from service.store.people import LATE_MARGIN_MS
 from service.store.sessions import DAY_MS
 from tests.support.contents import contents
@@ -27,7 +27,7 @@ async def cut_late(house: House, accepted_at_ms: int, revocation_id: str = "rev_
 
 
 async def person(house: House) -> dict[str, str]:
-    found: dict[str, str] = await house.resources.record.run("HGETALL", keyspace.person(ADA))
+    found: dict[str, str] = await house.resources.record.run("HGETALL", person_keys.person(ADA))
     return found
 
 
@@ -186,8 +186,8 @@ async def test_many_at_the_same_time_are_each_written_down(house: House) -> None
     await asyncio.gather(*(cut(house, each) for each in names))
 
     assert not await house.session_honoured(session)
-    assert set(await house.resources.record.run("ZRANGE", keyspace.cutoffs(ADA), 0, -1)) == set(names)
-    assert set(await house.resources.record.run("ZRANGE", keyspace.person_revocations(ADA), 0, -1)) == set(names)
+    assert set(await house.resources.record.run("ZRANGE", person_keys.cutoffs(ADA), 0, -1)) == set(names)
+    assert set(await house.resources.record.run("ZRANGE", person_keys.revocations(ADA), 0, -1)) == set(names)
 
 
 async def test_what_it_ended_stays_dead_when_its_receipt_is_forgotten(house: House) -> None:
@@ -197,8 +197,8 @@ async def test_what_it_ended_stays_dead_when_its_receipt_is_forgotten(house: Hou
 
     await cut(house, "rev_new")
 
-    assert await house.resources.record.run("ZRANGE", keyspace.cutoffs(ADA), 0, -1) == ["rev_new"]
-    assert await house.resources.record.run("ZRANGE", keyspace.person_revocations(ADA), 0, -1) == ["rev_new"]
+    assert await house.resources.record.run("ZRANGE", person_keys.cutoffs(ADA), 0, -1) == ["rev_new"]
+    assert await house.resources.record.run("ZRANGE", person_keys.revocations(ADA), 0, -1) == ["rev_new"]
     assert not await house.session_honoured(session)
 
 
@@ -208,7 +208,7 @@ async def test_a_receipt_is_remembered_to_its_last_millisecond(house: House) -> 
 
     await cut(house, "rev_new")
 
-    assert set(await house.resources.record.run("ZRANGE", keyspace.cutoffs(ADA), 0, -1)) == {"rev_old", "rev_new"}
+    assert set(await house.resources.record.run("ZRANGE", person_keys.cutoffs(ADA), 0, -1)) == {"rev_old", "rev_new"}
 
 
 async def test_stamps_are_whole_numbers_in_digits(house: House) -> None:
@@ -258,7 +258,7 @@ async def test_it_writes_to_three_keys_whatever_the_person_holds(house: House, r
     after = contents(redis_url)
     assert set(before) <= set(after)
     assert {name for name in after if after[name] != before.get(name)} == {
-        keyspace.person(ADA),
-        keyspace.cutoffs(ADA),
-        keyspace.person_revocations(ADA),
+        person_keys.person(ADA),
+        person_keys.cutoffs(ADA),
+        person_keys.revocations(ADA),
     }

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.subject import iss_sub, parse_identifier
 from service.errors import ReauthenticationRequired, Unavailable
-from service.store import erasures, keyspace
+from service.store import erasures, keyspace, person_keys
 from tests.support.breaks import Moment, redis_away
 from tests.support.contents import contents, trail
 from tests.support.house import CONNECTION, DAY_S, UPSTREAM, House, user_id
@@ -45,7 +45,7 @@ async def test_nobody_knows_them_any_more_and_everything_of_theirs_has_ended(hou
 async def test_it_stays_ended_as_long_as_any_session_could_last(house: House) -> None:
     await house.sign_in("ada", "crm")
     await erase(house)
-    left_ms = await house.resources.record.run("PTTL", keyspace.person(ADA))
+    left_ms = await house.resources.record.run("PTTL", person_keys.person(ADA))
     assert 401 * DAY_S * 1000 < left_ms <= erasures.ERASED_MS
 
 
@@ -99,7 +99,7 @@ async def test_what_could_not_be_told_is_no_dead_letter_any_more_and_no_applicat
         assert await dead_letters(house) == [1, 1], "of what is finished"
         await house.work_off(rid)
         assert await dead_letters(house) == [2, 2]
-        assert await house.resources.record.run("HLEN", keyspace.participation(ADA)) == 2
+        assert await house.resources.record.run("HLEN", person_keys.participation(ADA)) == 2
         await house.resources.erasures.forget_receipts()
     assert await dead_letters(house) == [1, 1], "of Ben alone"
     (letter, *_), _ = await house.resources.dead_letters.page(after=None, limit=10, now_ms=house.clock.now_ms())
@@ -115,7 +115,7 @@ async def test_what_a_sign_in_since_has_added_is_remembered(house: House) -> Non
     await house.sign_in("ada", "crm")
     await house.work_off(rid)
     assert await house.resources.erasures.forget_receipts() == 1
-    assert await house.resources.record.run("HLEN", keyspace.participation(ADA)) == 1
+    assert await house.resources.record.run("HLEN", person_keys.participation(ADA)) == 1
 
 
 async def test_a_worker_that_is_late_enters_no_dead_letter_of_a_receipt_that_is_gone(house: House) -> None:
@@ -189,7 +189,7 @@ async def test_a_later_sign_in_is_somebody_new_to_the_trail_and_found_by_every_n
     second = await house.resources.trail.pseudonyms.of_person(ADA)
     assert second not in {first, None}
     assert await known(house) == {ADA}
-    assert await house.resources.record.run("PTTL", keyspace.person(ADA)) == -1
+    assert await house.resources.record.run("PTTL", person_keys.person(ADA)) == -1
     since = await house.revoke("ada")
     await house.work_off(since)
     assert not await house.session_honoured(session)

@@ -1,7 +1,7 @@
 """Families of refresh tokens in the record: ended in one step, counted once, without any session."""
 
 from service.domain.refresh_token import RefreshToken, hash_token
-from service.store import keyspace
+from service.store import person_keys
 from service.store.families import BY_ITS_CLIENT
 from tests.support.contents import contents
 from tests.support.house import DAY_S, House, user_id
@@ -43,7 +43,7 @@ async def test_a_family_ends_with_all_that_lives_of_it_and_nothing_else_does(hou
     assert await house.token_honoured(other)
     assert await house.session_honoured(session)
     assert await counted(house, token) == 3
-    listed = await house.resources.record.run("SMEMBERS", keyspace.session_tokens(ADA, session))
+    listed = await house.resources.record.run("SMEMBERS", person_keys.session_tokens(ADA, session))
     assert set(listed) == {hash_token(other)}
 
 
@@ -65,7 +65,7 @@ async def test_it_ends_once_and_is_counted_by_whoever_ended_it(house: House) -> 
     await end(house, token, "rev_2")
     await end(house, token)
     assert [await counted(house, token, each) for each in ("rev_1", "rev_2")] == [1, 0]
-    revocations = await house.resources.record.run("ZRANGE", keyspace.person_revocations(ADA), 0, -1)
+    revocations = await house.resources.record.run("ZRANGE", person_keys.revocations(ADA), 0, -1)
     assert set(revocations) == {"rev_1", "rev_2"}
 
 
@@ -88,7 +88,7 @@ async def test_an_application_that_gives_its_token_back_leaves_no_revocation(hou
     secret = await house.issue(await house.sign_in("ada", "crm"), "crm")
     await end(house, await facts(house, secret), BY_ITS_CLIENT)
     assert not await house.token_honoured(secret)
-    assert await house.resources.record.run("EXISTS", keyspace.person_revocations(ADA)) == 0
+    assert await house.resources.record.run("EXISTS", person_keys.revocations(ADA)) == 0
 
 
 async def test_a_family_that_is_forgotten_is_not_brought_back_by_ending_it(house: House, redis_url: str) -> None:

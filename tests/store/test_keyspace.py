@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.audit import Fact
 from service.domain.revocation import SessionsBegunBy
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.backlogs import Hold, Waiting
 from service.store.blast_radius import BlastRadius
 from service.store.told_keys import ToldKeys
@@ -15,7 +15,8 @@ from tests.support.contents import lifetimes_ms, types
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 from tests.support.strangers import answer, stranger
 
-ROWS = re.findall(r"^\| `(logoutd:[^`]+)` \| (\w+) \| .* \| (.*) \|$", keyspace.__doc__ or "", re.MULTILINE)
+MAP = f"{keyspace.__doc__}\n{person_keys.__doc__}"
+ROWS = re.findall(r"^\| `(logoutd:[^`]+)` \| (\w+) \| .* \| (.*) \|$", MAP, re.MULTILINE)
 
 PLACEHOLDER = r"\{\w+\}|\b(?:ID|HASH|NAME|CONNECTION)\b"
 
@@ -119,19 +120,19 @@ async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(hou
 @pytest.mark.parametrize(
     "key",
     [
-        keyspace.person,
-        keyspace.person_identifiers,
-        keyspace.person_sessions,
-        keyspace.participation,
-        keyspace.cutoffs,
-        keyspace.logouts,
-        keyspace.logout_cutoffs,
-        keyspace.ended_sids,
-        keyspace.person_revocations,
-        lambda user: keyspace.session(user, "ses_1"),
-        lambda user: keyspace.session_clients(user, "ses_1"),
-        lambda user: keyspace.session_tokens(user, "ses_1"),
-        lambda user: keyspace.token(user, "hash"),
+        person_keys.person,
+        person_keys.identifiers,
+        person_keys.sessions,
+        person_keys.participation,
+        person_keys.cutoffs,
+        person_keys.logouts,
+        person_keys.logout_cutoffs,
+        person_keys.ended_sids,
+        person_keys.revocations,
+        lambda user: person_keys.session(user, "ses_1"),
+        lambda user: person_keys.session_clients(user, "ses_1"),
+        lambda user: person_keys.session_tokens(user, "ses_1"),
+        lambda user: person_keys.token(user, "hash"),
     ],
 )
 def test_all_keys_of_a_person_share_one_hash_tag(key: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 from service.domain.revocation import SessionsBegunBy
 from service.domain.session import Participant
 from service.errors import InvalidRequest
-from service.store import keyspace
+from service.store import person_keys
 from tests.support.contents import contents
 from tests.support.house import DAY_S, House, user_id
 from tests.support.strangers import answer, stranger
@@ -18,7 +18,7 @@ ADA = user_id("ada")
 
 async def remembered(house: House) -> set[tuple[str, str]]:
     """Which part of an application in which session is remembered, as (client_id, session_id)."""
-    fields = await house.resources.record.run("HKEYS", keyspace.participation(ADA))
+    fields = await house.resources.record.run("HKEYS", person_keys.participation(ADA))
     return {(client_id, session_id) for client_id, _, session_id in map(json.loads, fields)}
 
 
@@ -29,8 +29,8 @@ async def test_its_part_is_forgotten_with_all_that_was_counted_of_it(house: Hous
 
     assert await remembered(house) == {("mail", left), ("crm", other)}
     run = house.resources.record.run
-    assert await run("ZCARD", keyspace.participation_until(ADA)) == 2
-    assert await run("HGETALL", keyspace.participation_counts(ADA)) == {"crm": "1", "mail": "1"}
+    assert await run("ZCARD", person_keys.participation_until(ADA)) == 2
+    assert await run("HGETALL", person_keys.participation_counts(ADA)) == {"crm": "1", "mail": "1"}
 
 
 async def test_of_its_tokens_there_nothing_is_left_and_of_the_others_everything(house: House) -> None:
@@ -41,7 +41,7 @@ async def test_of_its_tokens_there_nothing_is_left_and_of_the_others_everything(
     assert await house.leave(left, "crm") == 3
 
     assert [await house.token_honoured(each) for each in dead + alive] == [False] * 3 + [True] * 2
-    assert await house.resources.record.run("SCARD", keyspace.session_tokens(ADA, left)) == 1
+    assert await house.resources.record.run("SCARD", person_keys.session_tokens(ADA, left)) == 1
     assert len(await house.resources.record.run("KEYS", "*token-owner*")) == 2
 
 

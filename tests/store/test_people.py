@@ -9,7 +9,7 @@ from service.domain.revocation import Everything, OneSession
 from service.domain.session import Participant
 from service.domain.subject import SubjectIdentifier, iss_sub, parse_identifier, parse_subject
 from service.errors import CannotBeEnded
-from service.store import keyspace, people
+from service.store import people, person_keys
 from service.store.covered import EndedSession, Snapshot, Told
 from service.store.people import participation_keys
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
@@ -459,7 +459,7 @@ async def test_the_number_of_dropped_entries_is_told(house: House) -> None:
     for _ in range(2):
         await house.sign_in("ada", "crm")
     await cut(house)
-    keys = [keyspace.cutoffs(ADA), keyspace.logout_cutoffs(ADA), *participation_keys(ADA)]
+    keys = [person_keys.cutoffs(ADA), person_keys.logout_cutoffs(ADA), *participation_keys(ADA)]
     arguments = ["rev_1", "", '[["crm", "crm|ada", ""]]', "", house.clock.now_ms()]
     assert await house.resources.record.script("forget_participation", keys, arguments) == 2
     assert await house.resources.record.script("forget_participation", keys, arguments) == 0

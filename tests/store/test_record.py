@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from service.embedded_redis import EmbeddedRedis
 from service.errors import Unavailable
-from service.store import keyspace
+from service.store import person_keys
 from service.store import record as record_module
 from service.store.record import Record, Script, open_pool
 
@@ -25,7 +25,7 @@ async def record(redis_url: str) -> AsyncIterator[Record]:
 
 
 def cut_off(name: str = "ada") -> Script:
-    keys = [keyspace.person(name), keyspace.cutoffs(name), keyspace.person_revocations(name)]
+    keys = [person_keys.person(name), person_keys.cutoffs(name), person_keys.revocations(name)]
     return Script("cut_off", keys, ARGUMENTS)
 
 
@@ -52,7 +52,7 @@ async def test_a_script_redis_has_forgotten_is_sent_whole_again(record: Record) 
 
 async def test_a_pipeline_runs_commands_and_scripts_in_their_order(record: Record) -> None:
     await record.pipeline([cut_off("bob")])
-    key = keyspace.person("ada")
+    key = person_keys.person("ada")
     assert await record.pipeline(
         [("EXISTS", key), cut_off("ada"), ("HGET", key, "revoked_at_ms"), cut_off("ada"), cut_off("cy")]
     ) == [0, 1, "1000", 0, 1]
@@ -60,16 +60,16 @@ async def test_a_pipeline_runs_commands_and_scripts_in_their_order(record: Recor
 
 
 async def test_a_pipeline_whose_scripts_redis_has_forgotten_runs_each_once_after_the_commands(record: Record) -> None:
-    key = keyspace.person("ada")
+    key = person_keys.person("ada")
     assert await record.pipeline(
         [("INCR", "n"), cut_off("ada"), ("EXISTS", key), cut_off("ada"), cut_off("bob"), ("INCR", "n")]
     ) == [1, 1, 0, 0, 1, 2]
 
 
 async def test_what_redis_refuses_is_unavailable_in_every_form(record: Record) -> None:
-    await record.run("SET", keyspace.person("ada"), "in the way")
+    await record.run("SET", person_keys.person("ada"), "in the way")
     with pytest.raises(Unavailable):
-        await record.run("HGETALL", keyspace.person("ada"))
+        await record.run("HGETALL", person_keys.person("ada"))
     with pytest.raises(Unavailable):
         await record.script("cut_off", cut_off().keys, ARGUMENTS)
     with pytest.raises(Unavailable):
@@ -77,7 +77,7 @@ async def test_what_redis_refuses_is_unavailable_in_every_form(record: Record) -
 
 
 async def test_a_refusal_within_a_pipeline_keeps_nothing_else_of_it_from_running(record: Record) -> None:
-    await record.run("SET", keyspace.person("ada"), "in the way")
+    await record.run("SET", person_keys.person("ada"), "in the way")
     with pytest.raises(Unavailable):
         await record.pipeline([("INCR", "n"), cut_off("ada"), ("INCR", "n")])
     assert await record.run("GET", "n") == "2"

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.refresh_token import hash_token
 from service.errors import Conflict, InvalidRequest, NotFound
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.sessions import RETENTION_MS
 from tests.support.contents import contents
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, House, user_id
@@ -124,7 +124,7 @@ async def test_the_same_request_again_after_a_lost_reply_is_one_token(house: Hou
     session = await house.sign_in("ada", "crm")
     for _ in range(2):
         await house.issue(session, "crm", secret=SECRET, token_id="rt_1")
-    assert await house.resources.record.run("SCARD", keyspace.session_tokens(ADA, session)) == 1
+    assert await house.resources.record.run("SCARD", person_keys.session_tokens(ADA, session)) == 1
     assert await house.token_honoured(SECRET)
 
 
@@ -161,16 +161,16 @@ async def test_the_record_of_a_session_stays_for_the_longest_of_its_tokens(house
     run = house.resources.record.run
     keep_until_ms = house.clock.now_ms() + 30 * DAY_S * 1000 + RETENTION_MS
     for key in (
-        keyspace.session(ADA, session),
-        keyspace.session_clients(ADA, session),
-        keyspace.session_tokens(ADA, session),
+        person_keys.session(ADA, session),
+        person_keys.session_clients(ADA, session),
+        person_keys.session_tokens(ADA, session),
         keyspace.session_owner(session),
-        keyspace.token(ADA, hash_token(SECRET)),
+        person_keys.token(ADA, hash_token(SECRET)),
         keyspace.token_owner(hash_token(SECRET)),
     ):
         assert abs(house.clock.now_ms() + await run("PTTL", key) - keep_until_ms) < 10_000
-    assert await run("HGET", keyspace.session(ADA, session), "keep_until_ms") == str(keep_until_ms)
-    assert await run("ZSCORE", keyspace.person_sessions(ADA), session) == keep_until_ms
+    assert await run("HGET", person_keys.session(ADA, session), "keep_until_ms") == str(keep_until_ms)
+    assert await run("ZSCORE", person_keys.sessions(ADA), session) == keep_until_ms
 
 
 async def test_a_pointer_that_has_gone_is_not_brought_back_by_extending_it(house: House) -> None:

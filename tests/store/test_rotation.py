@@ -8,7 +8,7 @@ import pytest
 from service.domain.identifiers import new_refresh_token_id
 from service.domain.refresh_token import RefreshToken, hash_token
 from service.errors import Conflict, InvalidGrant
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.refresh_tokens import Reused
 from service.store.sessions import RETENTION_MS
 from tests.support.contents import contents
@@ -366,13 +366,13 @@ async def test_every_key_of_a_family_lives_as_long_as_the_family_and_a_day(house
     await house.rotate(token, successor=SUCCESSOR)
     found = await facts(house, SUCCESSOR)
     for key in (
-        keyspace.token(ADA, hash_token(token)),
-        keyspace.token(ADA, hash_token(SUCCESSOR)),
+        person_keys.token(ADA, hash_token(token)),
+        person_keys.token(ADA, hash_token(SUCCESSOR)),
         keyspace.token_owner(hash_token(SUCCESSOR)),
         keyspace.token_hash(found.refresh_token_id),
-        keyspace.token_family(ADA, found.family_id),
-        keyspace.family_tokens(ADA, found.family_id),
-        keyspace.session_tokens(ADA, found.session_id),
+        person_keys.token_family(ADA, found.family_id),
+        person_keys.family_tokens(ADA, found.family_id),
+        person_keys.session_tokens(ADA, found.session_id),
     ):
         left_ms = await house.resources.record.run("PTTL", key)
         assert abs(left_ms + house.clock.now_ms() - 30_000 - keep_until_ms) < 10_000, key
@@ -383,7 +383,7 @@ async def test_a_session_lists_what_may_be_honoured_however_often_was_rotated(ho
     session = (await facts(house, token)).session_id
     for _ in range(20):
         token = await house.rotated(token)
-    listed = await house.resources.record.run("SMEMBERS", keyspace.session_tokens(ADA, session))
+    listed = await house.resources.record.run("SMEMBERS", person_keys.session_tokens(ADA, session))
     assert set(listed) == {hash_token(token)}
 
 

@@ -47,7 +47,8 @@ RETURNS = {
     "forget_in_receipt": [0, 1],
     "forget_client": [int],
     "forget_participation": [int],
-    "hold_or_pass": ["passed", "began", "held"],
+    "forget_held": [0, 1],
+    "hold_or_pass": ["passed", "began", "held", "unlisted"],
     "keep_held": [0, 1],
     "forget_sessions": [int],
     "hold_deliveries": [int],
@@ -193,6 +194,9 @@ async def live_through_it(house: House) -> None:
         if await radius.count(house.request(name), now_ms=now_ms) != "passed":
             await radius.keep(house.request(name), now_ms=now_ms)
     await radius.release(CONNECTION, discard=False)
+    (held, *_) = await radius.kept(CONNECTION, most=1)
+    for _ in range(2):
+        await radius.forget(held.request)
     await radius.release(CONNECTION, discard=True)
     eve = user_id("eve")
     await house.sign_in("eve")

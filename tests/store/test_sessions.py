@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.session import Participant
 from service.errors import Conflict, NotFound, ReauthenticationRequired
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.store.pages import Mark
 from service.store.sessions import DAY_MS, RETENTION_MS
 from tests.support.house import CONNECTION, DAY_S, HOUR_S, House, user_id
@@ -136,7 +136,7 @@ async def test_whether_a_sign_in_would_be_refused_can_be_asked_before_anything_i
 
 async def test_a_refused_sign_in_leaves_nothing_behind(house: House) -> None:
     await cut(house)
-    before = await house.resources.record.run("HGETALL", keyspace.person(ADA))
+    before = await house.resources.record.run("HGETALL", person_keys.person(ADA))
 
     with pytest.raises(ReauthenticationRequired):
         await house.sign_in("ada", "crm", auth_time_s=house.clock.now_s, session_id="ses_1")
@@ -144,14 +144,14 @@ async def test_a_refused_sign_in_leaves_nothing_behind(house: House) -> None:
     assert await house.resources.sessions.get("ses_1") is None
     assert await house.resources.record.run("EXISTS", keyspace.session_owner("ses_1")) == 0
     assert await house.resources.sessions.of_person(ADA, after=None, limit=10) == ((), None)
-    assert await house.resources.record.run("EXISTS", keyspace.participation(ADA)) == 0
-    assert await house.resources.record.run("HGETALL", keyspace.person(ADA)) == before
+    assert await house.resources.record.run("EXISTS", person_keys.participation(ADA)) == 0
+    assert await house.resources.record.run("HGETALL", person_keys.person(ADA)) == before
 
 
 async def test_sign_ins_at_the_same_time_have_a_stamp_each(house: House) -> None:
     sessions = await asyncio.gather(*(house.sign_in() for _ in range(20)))
 
-    stamps = {await house.resources.record.run("HGET", keyspace.session(ADA, each), "stamp") for each in sessions}
+    stamps = {await house.resources.record.run("HGET", person_keys.session(ADA, each), "stamp") for each in sessions}
 
     assert len(stamps) == 20
 
@@ -215,12 +215,12 @@ async def test_a_session_ends_once_and_the_first_moment_stays(house: House) -> N
     await end(house, session, "rev_2")
 
     assert (await house.session(session)).ended_at_ms == first_ms
-    assert await house.resources.record.run("HGET", keyspace.session(ADA, session), "ended_by") == "rev_1"
+    assert await house.resources.record.run("HGET", person_keys.session(ADA, session), "ended_by") == "rev_1"
 
 
 async def test_ending_a_session_that_is_forgotten_makes_none(house: House) -> None:
     await end(house, "ses_unknown")
-    assert await house.resources.record.run("EXISTS", keyspace.session(ADA, "ses_unknown")) == 0
+    assert await house.resources.record.run("EXISTS", person_keys.session(ADA, "ses_unknown")) == 0
 
 
 async def test_the_last_revocations_receipts_are_listed_with_the_person(house: House) -> None:
@@ -230,7 +230,7 @@ async def test_the_last_revocations_receipts_are_listed_with_the_person(house: H
 
     await end(house, session, "rev_new")
 
-    assert await house.resources.record.run("ZRANGE", keyspace.person_revocations(ADA), 0, -1) == ["rev_new"]
+    assert await house.resources.record.run("ZRANGE", person_keys.revocations(ADA), 0, -1) == ["rev_new"]
 
 
 async def test_a_session_cut_off_reads_as_ended_from_that_moment_before_anything_is_tidied(house: House) -> None:
@@ -284,7 +284,7 @@ async def test_the_list_of_sessions_is_pruned_at_the_next_sign_in(house: House) 
     house.clock.advance(0.001)
     newest = await house.sign_in()
 
-    listed = await house.resources.record.run("ZRANGE", keyspace.person_sessions(ADA), 0, -1)
+    listed = await house.resources.record.run("ZRANGE", person_keys.sessions(ADA), 0, -1)
 
     assert set(listed) == {kept, newest}
 
@@ -293,8 +293,8 @@ async def test_redis_forgets_a_session_a_day_after_its_expiry(house: House) -> N
     session = await house.sign_in("ada", "crm")
     until_ms = house.clock.now_ms() + HOUR_S * 1000 + RETENTION_MS
     for key in (
-        keyspace.session(ADA, session),
-        keyspace.session_clients(ADA, session),
+        person_keys.session(ADA, session),
+        person_keys.session_clients(ADA, session),
         keyspace.session_owner(session),
     ):
         assert await lives_until(house, key, until_ms)
@@ -304,13 +304,13 @@ async def test_an_application_that_joins_an_empty_session_is_kept_as_long(house:
     session = await house.sign_in("ada")
     await house.join(session, "crm")
     until_ms = house.clock.now_ms() + HOUR_S * 1000 + RETENTION_MS
-    assert await lives_until(house, keyspace.session_clients(ADA, session), until_ms)
+    assert await lives_until(house, person_keys.session_clients(ADA, session), until_ms)
 
 
 async def test_who_took_part_is_remembered_as_long_as_the_longest_session_asks(house: House) -> None:
     days_ms = house.resources.settings.participation_days * DAY_MS
     now_ms = house.clock.now_ms()
-    key = keyspace.participation(ADA)
+    key = person_keys.participation(ADA)
     await house.sign_in("ada", "crm", lasts_s=10 * HOUR_S)
     assert await lives_until(house, key, now_ms + 10 * HOUR_S * 1000 + days_ms)
 
@@ -325,13 +325,13 @@ async def test_what_is_remembered_is_written_in_whole_numbers(house: House) -> N
     session = await house.sign_in("ada", "crm")
     await house.join(session, "mail")
 
-    entries = (await house.resources.record.run("HGETALL", keyspace.participation(ADA))).values()
+    entries = (await house.resources.record.run("HGETALL", person_keys.participation(ADA))).values()
 
     assert len(entries) == 2
     for raw in entries:
         assert re.search(r'"stamp":\d{13}[,}]', raw)
         assert re.search(r'"until_ms":\d{13}[,}]', raw)
-    fields = await house.resources.record.run("HGETALL", keyspace.session(ADA, session))
+    fields = await house.resources.record.run("HGETALL", person_keys.session(ADA, session))
     for name in ("stamp", "expires_at_ms", "keep_until_ms", "created_at_ms"):
         assert re.fullmatch(r"\d{13}", fields[name])
 
@@ -341,12 +341,12 @@ async def test_a_daily_sign_in_does_not_add_up_for_ever(house: House) -> None:
         await house.sign_in("ada", "crm")
         house.clock.advance(DAY_S)
 
-    entries = await house.resources.record.run("HGETALL", keyspace.participation(ADA))
+    entries = await house.resources.record.run("HGETALL", person_keys.participation(ADA))
 
     days = house.resources.settings.participation_days
     wanted = [each for each in entries.values() if json.loads(each)["until_ms"] > house.clock.now_ms()]
     assert (len(wanted), len(entries)) == (days, days + 1)
-    assert await house.resources.record.run("ZCARD", keyspace.participation_until(ADA)) == len(entries)
+    assert await house.resources.record.run("ZCARD", person_keys.participation_until(ADA)) == len(entries)
 
 
 async def test_an_application_that_signs_in_without_end_pushes_out_its_own_and_no_others(house: House) -> None:
@@ -356,7 +356,7 @@ async def test_an_application_that_signs_in_without_end_pushes_out_its_own_and_n
         await house.sign_in("ada", *names)
         house.clock.advance(1)
 
-    entries = await house.resources.record.run("HKEYS", keyspace.participation(ADA))
+    entries = await house.resources.record.run("HKEYS", person_keys.participation(ADA))
 
     assert len(entries) == 1001
     held = {tuple(json.loads(each)[:2]) for each in entries}

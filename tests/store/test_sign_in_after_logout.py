@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.identifiers import new_revocation_id
 from service.errors import ReauthenticationRequired
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from tests.support.contents import contents
 from tests.support.house import House, user_id
 
@@ -65,20 +65,20 @@ async def test_it_leaves_every_mark_that_keeps_others_dead(house: House, end: En
 
     after = contents(redis_url)
     new = {
-        keyspace.session(ADA, "ses_new"),
-        keyspace.session_clients(ADA, "ses_new"),
+        person_keys.session(ADA, "ses_new"),
+        person_keys.session_clients(ADA, "ses_new"),
         keyspace.session_owner("ses_new"),
     }
     added_to = {
-        keyspace.person_sessions(ADA),
-        keyspace.participation(ADA),
-        keyspace.participation_until(ADA),
-        keyspace.participation_counts(ADA),
+        person_keys.sessions(ADA),
+        person_keys.participation(ADA),
+        person_keys.participation_until(ADA),
+        person_keys.participation_counts(ADA),
     }
     assert set(after) - set(before) == new
     assert set(before) <= set(after)
-    assert {key for key in before if before[key] != after[key]} == added_to | {keyspace.person(ADA)}
-    for key in (keyspace.participation(ADA), keyspace.person(ADA)):
+    assert {key for key in before if before[key] != after[key]} == added_to | {person_keys.person(ADA)}
+    for key in (person_keys.participation(ADA), person_keys.person(ADA)):
         old_fields, new_fields = before[key], after[key]
         assert isinstance(old_fields, dict)
         assert isinstance(new_fields, dict)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.app import OPERATIONS
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from service.web.pages import DEFAULT_LIMIT, MAX_LIMIT
 from tests.support.asgi import SUBJECT, Api, refused
 from tests.support.identity_provider import IdentityProvider
@@ -98,7 +98,7 @@ async def test_an_entry_that_points_to_nothing_does_not_end_a_list(api: Api, idp
     there = await fill(api, idp, 4)
     user = next(path.split("/")[4] for path in there if "/users/" in path)
     redis = api.resources.record.client
-    for key in (keyspace.CLIENTS, keyspace.CONNECTIONS, keyspace.person_sessions(user), keyspace.REVOCATIONS):
+    for key in (keyspace.CLIENTS, keyspace.CONNECTIONS, person_keys.sessions(user), keyspace.REVOCATIONS):
         await redis.zadd(key, {"gone-1": 0, "gone-2": 0, "gone-3": 1})
     for path, ids in there.items():
         for limit in (1, 2, 3):

@@ -8,7 +8,7 @@ import pytest
 from service.accept import cut_off
 from service.domain.revocation import SessionsBegunBy
 from service.errors import Unavailable
-from service.store import keyspace
+from service.store import person_keys
 from service.store.people import LATE_MARGIN_MS
 from tests.support.breaks import Moment, redis_away
 from tests.support.contents import contents
@@ -195,7 +195,7 @@ async def test_what_was_ended_is_counted_and_deleted_and_nothing_else(
         assert [await house.session_honoured(each) for each in (covered, other)] == [False, True]
         await house.work_off(rid)
     assert await counted(house, rid) == (1, 2 if offline_too else 1)
-    left = await house.resources.record.run("KEYS", f"{keyspace.person(ADA)}:token:*")
+    left = await house.resources.record.run("KEYS", f"{person_keys.person(ADA)}:token:*")
     assert len(left) == (2 if offline_too else 3)
 
 
@@ -206,7 +206,7 @@ async def test_the_mark_of_a_logout_is_let_go_once_it_is_noted_on_what_it_ended(
     rid = await house.revoke("ada", scope=scope)
     house.clock.advance(30)
     await house.work_off(rid)
-    assert keyspace.logouts(ADA) not in contents(redis_url)
+    assert person_keys.logouts(ADA) not in contents(redis_url)
     assert not await house.session_honoured(session)
     assert await house.token_honoured(offline)
     ended = await house.session(session)
@@ -358,7 +358,7 @@ async def test_wherever_redis_goes_away_the_logout_is_worked_off_to_the_same_end
             assert await house.token_honoured(offline)
             assert (await house.delivery(rid)).sid == f"crm|{session}"
         assert at > 5
-    assert await house.resources.record.run("HLEN", keyspace.logouts(ADA)) == 0
+    assert await house.resources.record.run("HLEN", person_keys.logouts(ADA)) == 0
 
 
 async def test_a_fault_that_is_none_of_redis_is_not_hidden(house: House) -> None:

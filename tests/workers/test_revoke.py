@@ -9,7 +9,7 @@ from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
 from service.domain.session import Participant
 from service.errors import Unavailable
-from service.store import keyspace
+from service.store import keyspace, person_keys
 from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, user_id
@@ -319,6 +319,6 @@ async def test_people_it_has_not_cut_off_are_no_part_of_it(house: House, monkeyp
     """As when a receipt's cut-offs were forgotten: it must complete, not fail for ever."""
     await house.sign_in("ada", Participant(client_id="gone", sub="a", sid="s"))
     rid = await house.revoke("ada")
-    await house.resources.record.run("DEL", keyspace.cutoffs(ADA))
+    await house.resources.record.run("DEL", person_keys.cutoffs(ADA))
     assert (await house.work_off(rid)).state == "completed"
     assert await house.deliveries(rid) == ()

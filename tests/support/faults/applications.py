@@ -12,13 +12,16 @@ from aiohttp import web
 from joserfc import jws
 from joserfc.jwk import JWKRegistry, Key
 
-from tests.support.faults.plan import Manner
+from tests.support.faults.plan import Manner, Slow
 
 EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 """The one member of `events` (OIDC Back-Channel Logout section 2.4)."""
 
 HANG_S: Final = 8.0
 """How long a hanging application keeps a request, in seconds: longer than an attempt may take."""
+
+SLOW_S: Final = 1.0
+"""How long a slow one takes to answer, in seconds: well within what an attempt may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Application:
     client_id: str
     session_required: bool
     origin: str = ""
-    manner: Manner | None = None
+    manner: Manner | Slow | None = None
     """How it misbehaves just now."""
     told: list[Told] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
@@ -131,6 +134,10 @@ class Applications:
                     if request.transport is not None:
                         request.transport.abort()
                     return web.Response(status=500)
+                case "slow":
+                    application.told.append(told)
+                    await asyncio.sleep(SLOW_S)
+                    return web.Response()
                 case None:
                     await asyncio.sleep(0)
                     if request.transport is not None and not request.transport.is_closing():

@@ -17,6 +17,9 @@ Deed = Literal["kill", "terminate", "pause", "forget"]
 Manner = Literal["error", "hang", "reset"]
 """How an application misbehaves: 500, no answer until the sender gives up, a connection broken off."""
 
+Slow = Literal["slow"]
+"""How one behaves that signs the person out at once and answers a moment later. No seed chooses it: it is none of the faults."""
+
 HANDS_OFF_S: Final = 1.0
 """Time between two faults of one process, in seconds: one that never gets to run shows nothing."""
 
@@ -75,7 +78,7 @@ class Misbehaviour:
 
     at_s: float
     application: int
-    manner: Manner
+    manner: Manner | Slow
     lasts_s: float
 
     def __str__(self) -> str:
