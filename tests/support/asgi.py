@@ -235,9 +235,16 @@ def sign_in_body(idp: IdentityProvider, *clients: str, **members: object) -> dic
 
 @contextlib.asynccontextmanager
 async def serving(
-    redis_url: str, folder: Path, *, clock: HandClock | None = None, raise_faults: bool = True, **settings: Any
+    redis_url: str,
+    folder: Path,
+    *,
+    clock: HandClock | None = None,
+    raise_faults: bool = True,
+    metrics_kept_s: float = 0,
+    **settings: Any,
 ) -> AsyncIterator[Api]:
-    """The application over this Redis; its keys are written to `folder`. A fault of ours (500) is raised, not answered."""
+    """The application over this Redis; its keys are written to `folder`. A fault of ours (500) is raised, not answered, and
+    /metrics says what is, unless it is to be kept."""
     keys = folder / "signing-keys.json"
     keys.write_text(json.dumps(_signing_keys()), encoding="utf-8")
     clock = clock or HandClock()
@@ -249,7 +256,7 @@ async def serving(
         "allowed_private_networks": LOOPBACK,
         **settings,
     }
-    app = create_app(Settings(**chosen), clock=clock)
+    app = create_app(Settings(**chosen), clock=clock, metrics_kept_s=metrics_kept_s)
     async with contextlib.AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             # Nobody here speaks TLS, and reading all the system's certificate authorities takes longer than most tests.
