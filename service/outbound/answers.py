@@ -5,9 +5,10 @@ its chunks and after them, then has a whole event loop to itself, and what a ser
 answer to the next question put there.
 """
 
+import asyncio
 import functools
 import select
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -103,6 +104,30 @@ class Connector(aiohttp.TCPConnector):
     def in_use(self) -> int:
         """Connections that are taken right now."""
         return len(self._acquired)
+
+    async def _wrap_create_connection(
+        self,
+        *args: Any,
+        addr_infos: list[aiohttp.AddrInfoType],
+        **kwargs: Any,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """A connection to one of these addresses. Where none of them took it, none is tried again: aiohttp would try all but the
+        first, then all but two, so that a name of eight dead addresses would be knocked at 36 times, at whosever they are."""
+        make, *rest = args
+        connected = False
+
+        def make_noting() -> ResponseHandler:
+            nonlocal connected
+            connected = True
+            return cast("ResponseHandler", make())
+
+        try:
+            return await super()._wrap_create_connection(make_noting, *rest, addr_infos=addr_infos, **kwargs)
+        except aiohttp.ClientConnectorError:
+            # One that did take it and failed at TLS leaves the others to be tried.
+            if not connected:
+                addr_infos.clear()
+            raise
 
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
         """A kept connection that is fit for a question: nothing is waiting to be read there, and no end."""
