@@ -50,6 +50,8 @@ from service.web.problems import on_disconnect, on_fault, on_http_exception, on_
 from service.web.published_answers import DOCUMENT, PAGE
 from service.web.request_limits import SizeLimits
 from service.web.requests import Correlation, Headers, security_headers
+from service.web.scrape import KEPT_S as METRICS_KEPT_S
+from service.web.scrape import Scrape
 from service.web.state import Leaving, Request, State, resources_of
 from service.web.throttles import Attempts, Doors, Throttles
 
@@ -127,14 +129,21 @@ def create_app(
     clock: Clock | None = None,
     leaving: Leaving | None = None,
     request_timeout_s: float = REQUEST_TIMEOUT_S,
+    metrics_kept_s: float = METRICS_KEPT_S,
 ) -> Starlette:
-    """The application. Its resources are opened when it starts and closed when it stops. `leaving`: told by the server."""
+    """The application. Its resources are opened when it starts and closed when it stops. `leaving`: told by the server.
+    `metrics_kept_s`: 0 for tests that look at a number just after it has changed."""
     leaving = leaving or Leaving()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[State]:
         async with open_resources(settings, clock=clock) as resources:
-            yield {"resources": resources, "leaving": leaving, "throttles": _throttles(resources)}
+            yield {
+                "resources": resources,
+                "leaving": leaving,
+                "throttles": _throttles(resources),
+                "scrape": Scrape(resources.clock, kept_s=metrics_kept_s),
+            }
 
     app = _Service(
         security_headers(settings.public_url),

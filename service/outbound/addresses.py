@@ -1,6 +1,7 @@
 """Which addresses a call may reach: public ones, and those inside the operator's networks."""
 
 import ipaddress
+from collections.abc import Iterator
 from typing import Final
 
 from service.setting_values import Network
@@ -66,17 +67,36 @@ _METADATA: Final = frozenset(
         (
             "100.100.100.200",  # Alibaba
             "168.63.129.16",  # Azure's host agent
+            "169.254.0.23",  # Tencent
+            "169.254.42.42",  # Scaleway
             "169.254.169.254",  # most clouds
             "169.254.170.2",  # Amazon's, of a task
             "169.254.170.23",  # Amazon's, of a pod
             "192.0.0.192",  # Oracle
+            "fd00:42::42",  # Scaleway
+            "fd00:c1::a9fe:a9fe",  # Oracle
             "fd00:ec2::23",  # Amazon's, of a pod
             "fd00:ec2::254",  # Amazon
             "fd20:ce::254",  # Google
+            "fe80::a9fe:a9fe",  # OpenStack
         ),
     )
 )
 """Where clouds hand out a machine's credentials. No network that happens to hold one allows it; only itself, by name."""
+
+_CARRIERS: Final = tuple(
+    (ipaddress.IPv6Network(network), places)
+    for network, places in (
+        ("64:ff9b::/96", ((12, 16),)),  # NAT64
+        # A site's own NAT64 (RFC 8215), however long its prefix.
+        ("64:ff9b:1::/48", ((12, 16), (6, 8, 9, 11), (7, 8, 9, 12), (9, 13))),
+        ("2002::/16", ((2, 6),)),  # 6to4
+        ("::/96", ((12, 16),)),  # IPv4-compatible
+        ("::ffff:0:0:0/96", ((12, 16),)),  # IPv4-translated (RFC 2765)
+    )
+)
+"""IPv6 networks whose addresses lead to an IPv4 one inside, and for each way to put it there the bytes it begins and ends at; in
+two pieces where the byte between them is left out (RFC 6052 section 2.2)."""
 
 
 class AddressPolicy:
@@ -91,7 +111,7 @@ class AddressPolicy:
         if judged is None:
             return False
         holding = [network for network in self.allowed_networks if judged in network]
-        if judged in _METADATA:
+        if judged in _METADATA or not _METADATA.isdisjoint(_inside(judged)):
             return any(network.num_addresses == 1 for network in holding)
         if holding:
             return True
@@ -110,6 +130,19 @@ def _judged(address: str | Address) -> Address | None:
         # `fe80::1%eth0`: names one of our own interfaces, which is nobody else's business.
         return None
     return parsed.ipv4_mapped or parsed
+
+
+def _inside(address: Address) -> Iterator[Address]:
+    """The IPv4 addresses that whoever translates an IPv6 one may make of it."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return
+    for network, places in _CARRIERS:
+        if address in network:
+            for place in places:
+                pieces = zip(place[::2], place[1::2], strict=True)
+                yield ipaddress.IPv4Address(b"".join(address.packed[start:end] for start, end in pieces))
+    if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
+        yield ipaddress.IPv4Address(address.packed[-4:])
 
 
 def _public(address: Address) -> bool:

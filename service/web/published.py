@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from service.domain.connection import SIGNING_ALGORITHMS
 from service.errors import Unavailable
 from service.keys.times import JWKS_MAX_AGE_S
-from service.resources import awaited_by, unfit_for_the_record
+from service.resources import Resources, awaited_by, unfit_for_the_record
 from service.settings import Settings
 from service.store.health import inspect_redis
 from service.web.fleet import FleetCollector
@@ -136,8 +136,13 @@ def _not_ready(why: str, retry_after_s: int, told: dict[str, Any]) -> Response:
 
 
 async def read_metrics(request: Request) -> Response:
-    """This process's numbers and the fleet's, for Prometheus."""
+    """This process's numbers and the fleet's, for Prometheus: of at most a second ago."""
     resources = resources_of(request)
+    body = await request.state["scrape"].read(lambda: _numbers(resources))
+    return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _numbers(resources: Resources) -> bytes:
     fleet = await FleetCollector.read(
         statistics=resources.statistics,
         schedule=resources.schedule,
@@ -149,8 +154,7 @@ async def read_metrics(request: Request) -> Response:
         backlogs=resources.backlogs,
         clock=resources.fleet_clock,
     )
-    body = generate_latest(resources.numbers.registry) + fleet.exposition()
-    return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})
+    return generate_latest(resources.numbers.registry) + fleet.exposition()
 
 
 OPERATIONS = (

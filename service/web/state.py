@@ -5,6 +5,7 @@ from typing import TypeAlias, TypedDict
 from starlette.requests import Request as StarletteRequest
 
 from service.resources import Resources
+from service.web.scrape import Scrape
 from service.web.throttles import Throttles
 
 
@@ -22,6 +23,7 @@ class State(TypedDict):
     resources: Resources
     leaving: Leaving
     throttles: Throttles
+    scrape: Scrape
 
 
 Request: TypeAlias = StarletteRequest[State]

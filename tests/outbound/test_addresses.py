@@ -132,6 +132,49 @@ def test_a_clouds_metadata_is_not_allowed_by_a_network_that_happens_to_hold_it(a
     assert AddressPolicy(tuple(map(ipaddress.ip_network, named))).allows(address, encrypted=False)
 
 
+WIDE = AddressPolicy(
+    tuple(map(ipaddress.ip_network, ("0.0.0.0/0", "::/0", "fd00::/8", "64:ff9b::/96", "64:ff9b:1::/48")))
+)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::168.63.129.16",
+        "64:ff9b:1::a9fe:a9fe",  # a /96 of a site's own (RFC 6052 section 2.2)
+        "64:ff9b:1:ffff:1:2:100.100.100.200",
+        "64:ff9b:1:a9fe:a9:fe00::",  # its /48
+        "64:ff9b:1:12a9:fe:a9fe::",  # a /56 of it
+        "64:ff9b:1:1234:a9:fea9:fe00:0",  # a /64 of it
+        "2002:a9fe:a9fe::1",
+        "::a9fe:a9fe",
+        "::ffff:0:169.254.169.254",
+        "fd12:3456::5efe:169.254.169.254",
+        "169.254.0.23",
+        "169.254.42.42",
+        "fd00:42::42",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fe80::a9fe:a9fe",
+    ],
+)
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_clouds_metadata_is_not_allowed_in_any_dress_but_by_itself(address: str, encrypted: bool) -> None:
+    assert not NOBODY.allows(address, encrypted=encrypted)
+    assert not WIDE.allows(address, encrypted=encrypted)
+    assert AddressPolicy((ipaddress.ip_network(address),)).allows(address, encrypted=encrypted)
+
+
+@pytest.mark.parametrize(
+    "address", ["64:ff9b::a00:1", "64:ff9b:1::a00:1", "64:ff9b:1:a00:1::", "fd00:c1::a9fe:a9ff", "2002:a00:1::1"]
+)
+def test_what_else_is_in_the_operators_networks_is_reached_in_any_dress(address: str) -> None:
+    assert WIDE.allows(address, encrypted=False)
+
+
 @pytest.mark.parametrize("text", NO_ADDRESS)
 def test_what_is_no_plain_address_is_never_reached(text: str) -> None:
     everything = AddressPolicy((ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0")))

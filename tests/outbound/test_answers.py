@@ -6,7 +6,7 @@ import pytest
 from service.outbound import Outbound, OutboundError
 from service.outbound.answers import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, SLICE_BYTES
 from service.outbound.client import ATTEMPT_DEADLINE_S
-from tests.support.strangers import Request, answer, repeat, say, say_and_hold, say_more, stranger
+from tests.support.strangers import Behaviour, Request, answer, repeat, say, say_and_hold, say_more, stranger
 
 FORM = {"logout_token": "eyJ.eyJ.sig"}
 
@@ -33,6 +33,40 @@ async def test_a_flood_of_interim_answers_ends_long_before_the_deadline(outbound
         started = time.monotonic()
         assert await _fails(outbound, app.url()) == "read_error"
         assert time.monotonic() - started < ATTEMPT_DEADLINE_S / 2
+
+
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+
+FRAMING = {
+    "an extension without end": repeat(b"a" * 10_000, after=CHUNKED + b"1;"),
+    "extensions between chunks of one byte": repeat((b"1;" + b"a" * 5000 + b"\r\nx\r\n") * 10, after=CHUNKED),
+    "a size without end": repeat(b"0" * 10_000, after=CHUNKED),
+    "trailers without end": repeat(b"x: y\r\n" * 1000, after=CHUNKED + b"0\r\n"),
+    "a trailer without end": repeat(b"y" * 10_000, after=CHUNKED + b"0\r\nx: "),
+    "chunks of one byte without end": repeat(b"1\r\nx\r\n" * 10_000, after=CHUNKED),
+}
+
+
+@pytest.mark.parametrize("behaviour", FRAMING.values(), ids=FRAMING.keys())
+async def test_what_is_no_content_of_an_answer_ends_long_before_the_deadline(
+    outbound: Outbound, behaviour: Behaviour
+) -> None:
+    async with stranger(behaviour) as provider:
+        started = time.monotonic()
+        with pytest.raises(OutboundError) as failed:
+            await outbound.get_json(provider.url(), max_bytes=10_000_000)
+        assert failed.value.reason == "read_error"
+        assert time.monotonic() - started < ATTEMPT_DEADLINE_S / 2
+        assert outbound.in_use == 0
+
+
+async def test_content_in_many_small_chunks_is_read_as_long_as_there_is_more_of_it_than_of_what_is_between(
+    outbound: Outbound,
+) -> None:
+    chunks = b"".join(b"8\r\n" + b"1,1,1,1," + b"\r\n" for _ in range(20_000))
+    async with stranger(say(CHUNKED + b"1\r\n[\r\n" + chunks + b"2\r\n1]\r\n0\r\n\r\n")) as provider:
+        found = await outbound.get_json(provider.url(), max_bytes=1_000_000)
+        assert len(found) == 80_001  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [MAX_HEAD_BYTES - SLICE_BYTES, MAX_HEAD_BYTES + 2 * SLICE_BYTES])

@@ -59,6 +59,13 @@ async def test_of_a_good_and_a_bad_address_only_the_good_one_is_used() -> None:
         assert app.requests[0].headers["host"] == f"app.test:{app.port}"
 
 
+async def test_of_a_dead_and_a_good_address_the_good_one_is_used_whichever_comes_first() -> None:
+    async with stranger(answer(204, connection="close")) as app:
+        for addresses in (["127.0.0.9", "127.0.0.1"], ["127.0.0.1", "127.0.0.9"]):
+            async with open_outbound(allowed_networks=LOOPBACK, resolve=Names(app_test=addresses)) as outbound:
+                assert (await outbound.post_form(app.url(host="app.test"), FORM)).status == 204
+
+
 async def test_an_answer_that_changes_is_checked_again_before_the_next_connection() -> None:
     async with stranger(answer(204, connection="close")) as app:
         names = Names(app_test=["127.0.0.1"])

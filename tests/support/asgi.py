@@ -241,10 +241,12 @@ async def serving(
     clock: HandClock | None = None,
     own_clocks: bool = False,
     raise_faults: bool = True,
+    metrics_kept_s: float = 0,
     **settings: Any,
 ) -> AsyncIterator[Api]:
-    """The application over this Redis; its keys are written to `folder`. A fault of ours (500) is raised, not answered.
-    `own_clocks`: it goes by the machine's clock and Redis', as outside of tests."""
+    """The application over this Redis; its keys are written to `folder`. A fault of ours (500) is raised, not answered, and
+    /metrics says what is, unless it is to be kept. `own_clocks`: it goes by the machine's clock and Redis', as outside of
+    tests."""
     keys = folder / "signing-keys.json"
     keys.write_text(json.dumps(_signing_keys()), encoding="utf-8")
     clock = clock or HandClock()
@@ -256,7 +258,7 @@ async def serving(
         "allowed_private_networks": LOOPBACK,
         **settings,
     }
-    app = create_app(Settings(**chosen), clock=None if own_clocks else clock)
+    app = create_app(Settings(**chosen), clock=None if own_clocks else clock, metrics_kept_s=metrics_kept_s)
     async with contextlib.AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             # Nobody here speaks TLS, and reading all the system's certificate authorities takes longer than most tests.

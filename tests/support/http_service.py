@@ -55,7 +55,7 @@ def http_service(
             allowed_private_networks=(ipaddress.IPv4Network("127.0.0.0/8"),),
             **chosen,
         )
-        app = create_app(settings, clock=clock, request_timeout_s=deadline_s)
+        app = create_app(settings, clock=clock, request_timeout_s=deadline_s, metrics_kept_s=0)
         config = server_config(app, settings, bounds=bounds)
         config.timeout_graceful_shutdown = 1
         server = uvicorn.Server(config)

@@ -219,10 +219,11 @@ def flood(status: int = 200) -> Behaviour:
     return behave
 
 
-def repeat(raw: bytes) -> Behaviour:
-    """Says `raw` again and again, as fast as it is taken."""
+def repeat(raw: bytes, *, after: bytes = b"") -> Behaviour:
+    """Says `raw` again and again, as fast as it is taken; `after` before that, once."""
 
     async def behave(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(after)
         while True:
             writer.write(raw)
             await writer.drain()
