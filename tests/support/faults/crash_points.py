@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -21,8 +21,12 @@ class Point:
     """At which of the steps of that name."""
     commands: int = 0
     after: bool = False
+    held: bool = False
+    """It does not die there, but is held up, and dies once it has answered."""
 
     def __str__(self) -> str:
+        if self.held:
+            return f"once it has answered, held up before {self.step or 'nothing'}"
         if self.step == NOWHERE:
             return "once it has done everything"
         how = "after" if self.after else f"with {self.commands} commands of" if self.commands else "before"
@@ -39,6 +43,15 @@ def rehearsed(run: Callable[[], list[Step]]) -> list[Step]:
     raise AssertionError(
         f"no two runs took the same steps: {sorted((Counter(last) - Counter(before)).elements(), key=str)}"
     )
+
+
+def holds_of(steps: Sequence[Step]) -> Iterator[Point]:
+    """Every point at which something is decided, by a script of ours: what is answered must not be answered before it. And none
+    of them, for a process that dies as soon as it has answered."""
+    yield Point(held=True)
+    for each in points_of(steps):
+        if ".lua" in each.step and not each.commands and not each.after:
+            yield replace(each, held=True)
 
 
 def points_of(steps: Sequence[Step]) -> Iterator[Point]:
