@@ -5,10 +5,12 @@ The short form of `make soak`, of one seed. What is left in hand by whatever was
 
 import subprocess
 import sys
+from argparse import ArgumentParser
 from typing import Final
 
 import pytest
 
+from tests.support.faults.__main__ import read
 from tests.support.faults.plan import Size, make_plan
 from tests.support.processes import LIMIT_S, ROOT, clean_environment
 
@@ -64,6 +66,13 @@ def test_a_seed_is_a_plan() -> None:
     assert plan == make_plan(SEED, SIZE)
     assert plan.people != make_plan(SEED + 1, SIZE).people
     assert plan.faults != make_plan(SEED + 1, SIZE).faults
+
+
+def test_what_a_run_prints_makes_its_plan_again(figures: dict[str, str]) -> None:
+    program, _, printed = figures["again:"].partition(" --")
+    assert program == "python -m tests.support.faults"
+    again, _ = read(ArgumentParser(), f"--{printed}".split())
+    assert again == make_plan(SEED, SIZE)
 
 
 def test_the_plan_kills_and_stops_and_pauses_every_part() -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.support.faults.plan import Size, make_plan
+from tests.support.faults.plan import Plan, Size, make_plan
 from tests.support.faults.run import carry_out
 
 PACE: Final = 25.0
@@ -17,7 +17,21 @@ PACE: Final = 25.0
 def main(arguments: list[str]) -> int:
     """Make the plan, carry it out, print the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed is the same plan")
+    parser.add_argument("--folder", type=Path, help="where data and logs go and stay (default: a temporary one)")
+    plan, given = read(parser, arguments)
+    say(f"again: {parser.prog} {' '.join(plan.arguments())}")
+    with tempfile.TemporaryDirectory(prefix="logoutd-faults-") as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        verdict = carry_out(plan, folder, say).verdict
+    for line in verdict.lines():
+        say(line)
+    return 1 if verdict.breaches else 0
+
+
+def read(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[Plan, argparse.Namespace]:
+    """The plan that is asked for, and whatever else is."""
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed and size are the same plan")
     parser.add_argument("--revocations", type=int, default=3000)
     parser.add_argument("--seconds", type=float, help="how long they are fed (default: 25 a second)")
     parser.add_argument("--faults", type=int, help="how many (default: one every two seconds)")
@@ -25,7 +39,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--pods", type=int, default=2)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--applications", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where data and logs go and stay (default: a temporary one)")
     given = parser.parse_args(arguments)
     seconds = given.seconds or given.revocations / PACE
     size = Size(
@@ -37,13 +50,7 @@ def main(arguments: list[str]) -> int:
         applications=given.applications,
         faults_end_after=given.faults_end_after,
     )
-    with tempfile.TemporaryDirectory(prefix="logoutd-faults-") as temporary:
-        folder = given.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        verdict = carry_out(make_plan(given.seed, size), folder, say).verdict
-    for line in verdict.lines():
-        say(line)
-    return 1 if verdict.breaches else 0
+    return make_plan(given.seed, size), given
 
 
 def say(line: str) -> None:

@@ -3,17 +3,17 @@
 import os
 import select
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from tests.support.authorization_server import CLOSED, AuthorizationServer, Connection, Receipt, Session
+from tests.support.faults.crash_points import Point, holds_of, points_of, rehearsed
 from tests.support.faults.crashing import NOWHERE, Forge, Order, Step, steps_of
 from tests.support.faults.fleet import ADMIN_TOKEN, ALGORITHM, LOOPBACK, Fleet, held_port, running_fleet, wait_for_port
 from tests.support.identity_provider import IdentityProvider
@@ -31,8 +31,8 @@ PATIENCE_S: Final = 60.0
 AFTER_ANSWER_S: Final = 1.0
 """How long a service that has answered is given to die at what it does afterwards, in seconds."""
 
-REHEARSALS: Final = 5
-"""Most undisturbed runs until two in a row take the same steps; Redis learns the scripts in the first."""
+HELD_S: Final = 0.5
+"""How long a step is held up, in seconds: long enough for an answer that does not wait for it, and for what is asked then."""
 
 TRIES: Final = 3
 """Most processes sent to die at one point. The steps are the same in each; a machine that stands still may yet outlast some
@@ -40,23 +40,6 @@ patience of the product's."""
 
 Request = Callable[[str], httpx.Response]
 """Sends one message of an identity provider's, always the same, to the service at a URL."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """Where a process dies."""
-
-    step: str = NOWHERE
-    turn: int = 1
-    """At which of the steps of that name."""
-    commands: int = 0
-    after: bool = False
-
-    def __str__(self) -> str:
-        if self.step == NOWHERE:
-            return "once it has done everything"
-        how = "after" if self.after else f"with {self.commands} commands of" if self.commands else "before"
-        return f"{how} {self.step}, number {self.turn} of its name"
 
 
 @dataclass(kw_only=True)
@@ -124,8 +107,13 @@ class Matrix:
             yield matrix
 
     def crash_services(self, door: str) -> None:
-        """A revocation through this door for each step of its way in the service."""
-        self._crash(lambda point: self._crash_service(self._case(f"service, {door}", point, door)))
+        """A revocation through this door for each step of its way in the service; and for each script, one that takes long."""
+
+        def run(point: Point) -> tuple[Case, list[Step]]:
+            return self._crash_service(self._case(f"service, {door}", point, door))
+
+        for point in holds_of(self._crash(run)):
+            run(point)
 
     def crash_workers(self, together: int) -> None:
         """A revocation for each step of its way in a worker that writes so many outcomes together."""
@@ -133,12 +121,14 @@ class Matrix:
         door = "global token revocation"
         self._crash(lambda point: self._crash_worker(self._case(whose, point, door), together))
 
-    def _crash(self, run: Callable[[Point], tuple[Case, list[Step]]]) -> None:
-        """One process after the other, each of which dies at another point of its way."""
-        for point in points_of(_rehearsed(lambda: run(Point())[1])):
+    def _crash(self, run: Callable[[Point], tuple[Case, list[Step]]]) -> list[Step]:
+        """One process after the other, each of which dies at another point of its way; the steps of that."""
+        steps = rehearsed(lambda: run(Point())[1])
+        for point in points_of(steps):
             for _ in range(TRIES):
                 if run(point)[0].reached:
                     break
+        return steps
 
     def recover(self) -> None:
         """Start a worker and wait until it has done everything; then let the providers repeat what nobody answered."""
@@ -210,9 +200,15 @@ class Matrix:
                 else:
                     case.acknowledged = answer.is_success
                     assert case.acknowledged, f"{case}: {answer.status_code} {answer.text}"
+                    case.honoured = self._honoured(case)
+                    if case.point.held:
+                        self.forge.end(pid)
+                        case.reached = True
+                        return case, steps_of(Path(order.trace))
                     case.reached = case.point.step != NOWHERE and process.ends(AFTER_ANSWER_S)
             self._end(pid, case)
-        case.honoured = self._honoured(case)
+        if not case.acknowledged:
+            case.honoured = self._honoured(case)
         if case.repeated_first and not case.acknowledged:
             answer = case.send(self.fleet.urls["service-0"])
             assert answer.is_success, f"{case}: repeated, {answer.status_code} {answer.text}"
@@ -260,6 +256,7 @@ class Matrix:
             step=point.step,
             commands=point.commands,
             after=point.after,
+            held_s=HELD_S if point.held else 0.0,
             **more,
         )
 
@@ -274,34 +271,6 @@ class Matrix:
             for token in application.party.tokens:
                 told[token.claims["sub"]].add(application.client_id)
         return told
-
-
-def _rehearsed(run: Callable[[], list[Step]]) -> list[Step]:
-    """The steps of a way: those of two undisturbed runs in a row, in the order of the latter."""
-    last: list[Step] = []
-    for _ in range(REHEARSALS):
-        before, last = last, run()
-        if last and Counter(last) == Counter(before):
-            return last
-    raise AssertionError(
-        f"no two runs took the same steps: {sorted((Counter(last) - Counter(before)).elements(), key=str)}"
-    )
-
-
-def points_of(steps: Sequence[Step]) -> Iterator[Point]:
-    """Every point at which these steps can be cut: before each, within each pipeline, after each call to an application and
-    after the last of all."""
-    turns: Counter[str] = Counter()
-    for number, step in enumerate(steps, start=1):
-        turns[step.name] += 1
-        here = partial(Point, step=step.name, turn=turns[step.name])
-        yield here()
-        if not all(
-            each.startswith("HINCRBY") for each in step.name.split("+")
-        ):  # figures, of which nothing is promised
-            yield from (here(commands=count) for count in range(1, step.commands))
-        if step.name == "POST" or number == len(steps):
-            yield here(after=True)
 
 
 class _Watch:

@@ -70,6 +70,8 @@ class Order:
     """How many commands of that step's pipeline still reach Redis; 0: it is never sent."""
     after: bool = False
     """Die only when that step is done, before anything is made of its answer."""
+    held_s: float = 0.0
+    """Do not die at that step, but let it wait for so long, in seconds."""
     revocation_id: str = ""
     """Of a worker: whose steps are counted, in the first job of it."""
     together: int = AS_THEY_COME
@@ -171,6 +173,9 @@ class _Crash:
         self.trace.write(json.dumps({"name": name, "commands": commands}) + "\n")
         self.trace.flush()
         here = (name, self.taken[name]) == (self.order.step, self.order.turn)
+        if here and self.order.held_s:
+            await asyncio.sleep(self.order.held_s)
+            return await act()
         if here and not self.order.after:
             if self.order.commands and shorten is not None:
                 shorten(self.order.commands)

@@ -13,8 +13,9 @@ import aiohttp
 
 from tests.support.faults.applications import Application
 from tests.support.faults.fleet import ADMIN_TOKEN, ALGORITHM, Fleet
-from tests.support.faults.plan import Person, Way
-from tests.support.identity_provider import NOTHING, IdentityProvider
+from tests.support.faults.lives import Connection, Holding, Life
+from tests.support.faults.plan import Way
+from tests.support.identity_provider import NOTHING
 from tests.support.okta_events import okta_batch, okta_event, okta_user
 
 CALLER_TIMEOUT_S: Final = 5.0
@@ -43,64 +44,6 @@ class _Answer:
 
 
 @dataclass(kw_only=True)
-class Connection:
-    """One connection, and the provider behind it."""
-
-    name: str
-    idp: IdentityProvider
-    hook_secret: str
-    gtr_url: str = ""
-    logout_url: str = ""
-    hook_url: str = ""
-
-
-@dataclass(kw_only=True)
-class Holding:
-    """What somebody holds through one connection."""
-
-    user_id: str
-    session_id: str
-    online: str
-    offline: str
-
-
-@dataclass(kw_only=True)
-class Life:
-    """What became of one person of the plan."""
-
-    person: Person
-    revoked: Holding | None = None
-    """Through the connection that revokes them."""
-    twin: Holding | None = None
-    """Through the other one."""
-    acknowledged_s: float | None = None
-    """When the revocation was answered with success, by the monotonic clock."""
-    tries: int = 0
-    effective_at_once: bool | None = None
-    """Whether nothing of it was honoured when that was asked right after the answer; None: nobody answered that."""
-
-    @property
-    def sub(self) -> str:
-        """The same through both connections."""
-        return f"00u-soak-{self.person.number:06}"
-
-    @property
-    def email(self) -> str:
-        """The same through both connections."""
-        return f"Person.{self.person.number:06}@Soak.Example.com"
-
-    @property
-    def phone_number(self) -> str:
-        """The same through both connections."""
-        return f"+4930{self.person.number:08}"
-
-    @property
-    def upstream_sid(self) -> str:
-        """The same through both connections."""
-        return f"upstream-{self.person.number:06}"
-
-
-@dataclass(kw_only=True)
 class Feeder:
     """Whoever calls: identity providers, the authorization server, the administrator."""
 
@@ -112,6 +55,10 @@ class Feeder:
     """When a call had an answer that it was made for, and of which service."""
     refusals: list[tuple[float, str]] = field(default_factory=list)
     """When a call was answered with 503, and by which service."""
+    silences: list[tuple[float, str]] = field(default_factory=list)
+    """When a call had no answer, and of which service."""
+    began_s: float = field(default_factory=time.monotonic)
+    """By the monotonic clock, as all of these."""
     secrets: set[str] = field(default_factory=lambda: {ADMIN_TOKEN})
     """What must stand in no log."""
     unexpected: list[str] = field(default_factory=list)
@@ -160,7 +107,14 @@ class Feeder:
         life.twin = await self._sign_in(life, other, life.person.applications[:1])
         await self._revoke(life, self.connections[through])
         life.acknowledged_s = time.monotonic()
-        life.effective_at_once = not any(await self.honoured(life.revoked))
+        client_id = self.applications[life.person.applications[0]].client_id
+        life.effective_at_once = await self.is_over(life.revoked, client_id)
+
+    async def is_over(self, holding: Holding, client_id: str) -> bool:
+        """Whether nothing of a holding is honoured, however one asks: introspection of all of it, and a rotation."""
+        if any(await self.honoured(holding)):
+            return False
+        return (await self.rotate(holding.online, client_id)).get("error") == "invalid_grant"
 
     async def honoured(self, holding: Holding) -> tuple[bool, bool, bool]:
         """Whether the session and both refresh tokens of a holding are."""
@@ -183,10 +137,18 @@ class Feeder:
             self.secrets.add(answer["refresh_token"])
         return dict(answer)
 
-    async def api(self, method: str, path: str, body: object = None, *, expect: tuple[int, ...] = (200,)) -> Any:
+    async def api(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        expect: tuple[int, ...] = (200,),
+        on_try: Callable[[], None] = lambda: None,
+    ) -> Any:
         """A call as the administrator, repeated until somebody answers."""
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-        return await self.call(method, path, headers=headers, expect=expect, json=body)
+        return await self.call(method, path, headers=headers, expect=expect, on_try=on_try, json=body)
 
     async def call(
         self,
@@ -209,9 +171,11 @@ class Feeder:
             if answer is not None and answer.status in expect:
                 self.answers.append((time.monotonic(), name))
                 return json.loads(answer.content) if answer.content else None
-            if answer is not None and answer.status == 503:
+            if answer is None:
+                self.silences.append((time.monotonic(), name))
+            elif answer.status == 503:
                 self.refusals.append((time.monotonic(), name))
-            elif answer is not None:
+            else:
                 self.unexpected.append(
                     f"{method} {path.split('?', maxsplit=1)[0]}: {answer.status} {answer.content[:200]!r}"
                 )
@@ -220,6 +184,19 @@ class Feeder:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_BACKOFF_S)
         raise GaveUp(f"{method} {path.split('?', maxsplit=1)[0]}")
+
+    async def pulse(self) -> set[str]:
+        """Ask every service for something of the record, once; which of them answer."""
+
+        async def one(name: str) -> str | None:
+            headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+            answer = await self._ask(name, "GET", "/api/v2/clients?limit=1", headers=headers)
+            if answer is None or answer.status != 200:
+                return None
+            self.answers.append((time.monotonic(), name))
+            return name
+
+        return set(filter(None, await asyncio.gather(*(one(each) for each in self.fleet.urls))))
 
     async def _ask(self, name: str, method: str, path: str, **request: Any) -> "_Answer | None":
         """What one service answers, once; None when it does not."""
@@ -244,13 +221,20 @@ class Feeder:
             "auth_time": int(time.time()) - 60,
             "clients": [{"client_id": each} for each in clients],
         }
-        made = await self.api("POST", "/api/v2/sessions", body, expect=(201,))
+        tries: list[None] = []
+        made = await self.api("POST", "/api/v2/sessions", body, expect=(201,), on_try=lambda: tries.append(None))
         tokens = []
         for offline in (False, True):
             wanted = {"session_id": made["session_id"], "client_id": clients[0], "offline": offline}
             tokens.append((await self.api("POST", "/api/v2/refresh-tokens", wanted, expect=(201,)))["refresh_token"])
         self.secrets |= set(tokens)
-        return Holding(user_id=made["user_id"], session_id=made["session_id"], online=tokens[0], offline=tokens[1])
+        return Holding(
+            user_id=made["user_id"],
+            session_id=made["session_id"],
+            online=tokens[0],
+            offline=tokens[1],
+            asked_twice=len(tries) > 1,
+        )
 
     async def _revoke(self, life: Life, connection: Connection) -> None:
         """As each of the callers does it, repeated until it is acknowledged."""

@@ -16,6 +16,7 @@ import redis
 from service.dev.child import START_LIMIT_S, Child
 from service.embedded_redis import EmbeddedRedis
 from service.store import keyspace
+from service.store.heartbeats import FRESH_MS
 from tests.support.processes import ROOT
 from tests.support.signing_keys import jwk, jwks, write_keys
 
@@ -40,6 +41,7 @@ class Fleet:
         self.urls: dict[str, str] = {}
         """Where each service listens."""
         self.logs: dict[str, Path] = {}
+        self.redis_folder = redis_server.log.parent
         self.environment: dict[str, str] = {}
         """The settings of them all, but for the port."""
 
@@ -94,6 +96,14 @@ class Fleet:
         with closing(self._client()) as client:
             found = [key for pattern in ("arq:*", "logoutd:queue*") for key in client.keys(pattern)]
             return int(client.delete(*found)) if found else 0
+
+    def beating(self) -> set[str]:
+        """The workers that have been heard of since their process was last started, and lately."""
+        with closing(self._client()) as client:
+            found = dict(client.zrange(keyspace.WORKERS, 0, -1, withscores=True))
+        names = {name: f"{socket.gethostname()}:{each.pid}" for name, each in self.workers.items()}
+        since_ms = time.time() * 1000 - FRESH_MS
+        return {name for name, worker in names.items() if found.get(worker, 0) > since_ms}
 
     def open_revocations(self) -> int:
         """How many are recorded and not finished. An entry without a record is none: its process died before it was written,

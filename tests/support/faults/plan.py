@@ -95,6 +95,21 @@ class Plan:
     faults: tuple[Fault, ...]
     misbehaviours: tuple[Misbehaviour, ...]
 
+    def arguments(self) -> list[str]:
+        """Those of `python -m tests.support.faults` that make it again."""
+        size = self.size
+        given = {
+            "seed": self.seed,
+            "revocations": size.revocations,
+            "seconds": size.seconds,
+            "faults": size.faults,
+            "faults-end-after": size.faults_end_after,
+            "pods": size.pods,
+            "workers": size.workers,
+            "applications": size.applications,
+        }
+        return [part for name, value in given.items() for part in (f"--{name}", str(value))]
+
     def lines(self) -> Iterator[str]:
         """The plan, to be read."""
         yield (

@@ -13,10 +13,20 @@ import aiohttp
 
 from tests.support.faults.applications import Applications
 from tests.support.faults.conducting import Conductor, Endured
-from tests.support.faults.feeding import AT_ONCE, CALLER_TIMEOUT_S, Connection, Feeder, GaveUp, Life
+from tests.support.faults.explaining import Explanations
+from tests.support.faults.feeding import AT_ONCE, CALLER_TIMEOUT_S, Feeder, GaveUp
 from tests.support.faults.fleet import Fleet, running_fleet
+from tests.support.faults.leaking import Secrets
+from tests.support.faults.lives import Connection, Life
 from tests.support.faults.plan import Misbehaviour, Plan
-from tests.support.faults.verdict import Verdict, judge_logs, judge_telling, measure_recovery, owed
+from tests.support.faults.verdict import (
+    Verdict,
+    judge_answers,
+    judge_telling,
+    judge_writing,
+    measure_recovery,
+    owed,
+)
 from tests.support.identity_provider import IdentityProvider
 
 QUIET_S: Final = 120.0
@@ -101,7 +111,15 @@ class Outside:
 
         tasks = [asyncio.create_task(one(each)) for each in self.lives]
         tasks += [asyncio.create_task(self._misbehave(each, started_s)) for each in self.plan.misbehaviours]
+        # Somebody always asks, or a service nobody needs just then would seem to be away until somebody does.
+        pulse = asyncio.create_task(self._pulse())
         await asyncio.gather(*tasks)
+        pulse.cancel()
+        await asyncio.gather(pulse, return_exceptions=True)
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.gather(self.feeder.pulse(), asyncio.sleep(POLL_S))
 
     async def _misbehave(self, misbehaviour: Misbehaviour, started_s: float) -> None:
         await asyncio.sleep(started_s + misbehaviour.at_s - time.monotonic())
@@ -110,15 +128,26 @@ class Outside:
         await asyncio.sleep(misbehaviour.lasts_s)
         application.manner = None
 
-    async def become_quiet(self) -> None:
-        """Wait until everybody who is owed it has been told and no revocation is open, or for QUIET_S."""
+    async def become_quiet(self) -> list[str]:
+        """Wait until everybody who is owed it has been told, no revocation is open and every process is at work, or for QUIET_S.
+        What is not so by then."""
         give_up_s = time.monotonic() + QUIET_S
-        while time.monotonic() < give_up_s:
-            told = self.applications.by_person
-            everybody = all(sub in told[number] for _, number, sub in owed(self.lives))
-            if everybody and await asyncio.to_thread(self.fleet.open_revocations) == 0:
-                return
+        while left := await self._unquiet():
+            if time.monotonic() > give_up_s:
+                return left
             await asyncio.sleep(POLL_S)
+        return []
+
+    async def _unquiet(self) -> list[str]:
+        told = self.applications.by_person
+        untold = sum(sub not in told[number] for _, number, sub in owed(self.lives))
+        still_open = await asyncio.to_thread(self.fleet.open_revocations)
+        silent = set(self.fleet.services) - await self.feeder.pulse()
+        silent |= set(self.fleet.workers) - await asyncio.to_thread(self.fleet.beating)
+        counts = {"untold": untold, "revocations open": still_open}
+        return [f"{count} {what}" for what, count in counts.items() if count] + [
+            f"no {each}" for each in sorted(silent)
+        ]
 
     async def judge(self, verdict: Verdict) -> None:
         """Ask about everybody, one more time, now that everything is over."""
@@ -146,12 +175,11 @@ class Outside:
         if life.acknowledged_s is None:
             return
         verdict.acknowledged += 1
-        refused = await self.feeder.rotate(life.revoked.online, first)
-        dead = life.effective_at_once is not False and not any(honoured) and refused.get("error") == "invalid_grant"
+        dead = life.effective_at_once is True and await self.feeder.is_over(life.revoked, first)
         verdict.effective += dead
         if not dead:
             verdict.breaches.append(
-                f"acknowledged and in force no more, or not at once: {life.sub} by {life.person.way}, {honoured}"
+                f"acknowledged and not in force any more, or not at once: {life.sub} by {life.person.way}, {honoured}"
             )
         listed = await self.feeder.api("GET", f"/api/v2/revocations?user_id={life.revoked.user_id}")
         states = [each["state"] for each in listed["items"]]
@@ -199,7 +227,7 @@ def carry_out(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
         conductor.carry_out(plan.faults, started_s=started_s)
         all_fed()
         say(f"fed after {time.monotonic() - started_s:.1f} s")
-        outside.do(outside.become_quiet())
+        verdict.hold("at the end", outside.do(outside.become_quiet()))
         say(f"quiet after {time.monotonic() - started_s:.1f} s")
         outside.do(outside.judge(verdict))
         judge_telling(verdict, outside.lives, outside.applications)
@@ -208,8 +236,10 @@ def carry_out(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
         verdict.hold("an answer nobody should have", outside.feeder.unexpected)
         verdict.hold("an end that was not clean", conductor.unclean)
         after = {name: each.pid for name, each in fleet.processes.items()}
-        secrets = outside.feeder.secrets | outside.applications.texts
-    judge_logs(verdict, fleet.logs.values(), secrets)
+        secrets = Secrets(outside.feeder.secrets | outside.applications.texts)
+        explanations = Explanations(endured=conductor.endured)
+        judge_answers(verdict, explanations, outside.feeder)
+    judge_writing(verdict, explanations, fleet, secrets)
     return Outcome(
         verdict=verdict,
         endured=tuple(conductor.endured),

@@ -1,24 +1,20 @@
 """What a run has come to: what was acknowledged, what of it is in force, who was told, and whom it should not have touched."""
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from tests.support.faults.applications import Applications
 from tests.support.faults.conducting import Endured
-from tests.support.faults.feeding import Feeder, Life
+from tests.support.faults.explaining import Explanations
+from tests.support.faults.feeding import Feeder
+from tests.support.faults.fleet import Fleet
+from tests.support.faults.leaking import Secrets, carried_by_jobs
+from tests.support.faults.lives import Life
 
 SHOWN: Final = 10
 """Most breaches of one kind that are printed."""
-
-WORD: Final = re.compile(r"[A-Za-z0-9_+@.-]{8,}")
-"""What could be a secret, in a line of a log."""
-
-EXPECTED: Final = frozenset({"request.unavailable", "audit.not_written"})
-"""Errors that are told because Redis was taken away."""
 
 
 @dataclass(kw_only=True)
@@ -91,9 +87,26 @@ def judge_telling(verdict: Verdict, lives: Sequence[Life], applications: Applica
             if each.number not in elsewhere[sub].person.applications
         ),
     )
+    verdict.hold("told of another session, or not of theirs", _sids_amiss(elsewhere, applications))
+    verdict.hold(
+        "told of nobody we know",
+        (each.client_id for each in applications.every if each.named - set(elsewhere) - set(twins)),
+    )
     verdict.hold("no token that an application may take", applications.wrong)
     verdict.attempts = sum(each.attempts for each in applications.every)
     verdict.duplicates = applications.duplicates()
+
+
+def _sids_amiss(people: Mapping[str, Life], applications: Applications) -> Iterator[str]:
+    """Who was told by the name of a session that is not theirs, or never by that of theirs where applications need it."""
+    for application, told in zip(applications.every, applications.by_person, strict=True):
+        for sub in told.keys() & people.keys():
+            life, sids = people[sub], {each.sid for each in told[sub]} - {None}
+            if life.revoked is None:
+                continue
+            missing = application.session_required and life.revoked.session_id not in sids
+            if missing or (sids - {life.revoked.session_id} and not life.revoked.asked_twice):
+                yield f"{life.sub} to {application.client_id}"
 
 
 def measure_recovery(
@@ -113,34 +126,38 @@ def measure_recovery(
             for at_s, by in feeder.answers
             if at_s >= each.ended_s and (by == name or not name.startswith("service"))
         ]
-        verdict.longest_until_answered_s = max(verdict.longest_until_answered_s, min(after, default=0.0))
+        if not after:
+            verdict.breaches.append(f"nobody answered any more after {str(each.fault).strip()}")
+        verdict.longest_until_answered_s = max(verdict.longest_until_answered_s, min(after, default=math.inf))
         late = [at_s - each.ended_s for acknowledged_s, at_s in first_told if acknowledged_s <= each.ended_s < at_s]
         if max(late, default=0.0) > verdict.longest_until_told_s:
             verdict.longest_until_told_s, verdict.slowest = max(late), str(each.fault).strip()
     verdict.faults = len(endured)
 
 
-def is_fault(line: str) -> bool:
-    """Whether a line of the log tells of a fault in the product, or is none of its lines at all."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return True
-    return "exception" in event or (event["level"] in {"error", "critical"} and event["event"] not in EXPECTED)
+def judge_answers(verdict: Verdict, explanations: Explanations, feeder: Feeder) -> None:
+    """That whoever was turned away, or had no answer, has a fault to blame."""
+    turned_away = (("503", feeder.refusals), ("no answer", feeder.silences))
+    verdict.hold(
+        "turned away without a fault",
+        (
+            f"{what} by {name}, {at_s - feeder.began_s:.2f} s after the start"
+            for what, every in turned_away
+            for at_s, name in every
+            if not explanations.explain(name, ("redis", "itself"), at_s)
+        ),
+    )
 
 
-def judge_logs(verdict: Verdict, logs: Iterable[Path], secrets: set[str]) -> None:
+def judge_writing(verdict: Verdict, explanations: Explanations, fleet: Fleet, secrets: Secrets) -> None:
     """Law 7, and that nothing we did to them was a surprise to the processes themselves."""
-    wanted = {each.lower() for each in secrets}
-    # A token's parts betray it as well as the whole.
-    wanted |= {part for each in wanted if each.startswith("eyj") for part in each.split(".") if len(part) > 16}
-    for path in logs:
-        text = path.read_text("utf-8", "replace")
-        verdict.hold(
-            f"a fault of ours in {path.name}",
-            (line[:300] for line in text.splitlines() if is_fault(line)),
-        )
-        words = {word.strip(".").lower() for word in WORD.findall(text)}
-        verdict.hold(f"a secret in {path.name}", (f"{each[:6]}…" for each in words & wanted))
-        looks = re.findall(r"eyJ[\w-]{10,}|[\w.+-]+@[\w-]+\.\w+", text)
-        verdict.hold(f"what looks like one in {path.name}", (f"{each[:6]}…" for each in looks))
+    texts = {name: path.read_text("utf-8", "replace") for name, path in fleet.logs.items()}
+    for name, text in texts.items():
+        verdict.hold(f"a fault of ours, by {name}", (each[:300] for each in explanations.unexplained_lines(name, text)))
+    texts["redis"] = fleet.redis.log.read_text("utf-8", "replace")
+    for name, text in texts.items():
+        verdict.hold(f"a secret in what {name} wrote", secrets.found_in(text))
+    jobs = carried_by_jobs(fleet.redis_folder)
+    if not jobs:
+        verdict.breaches.append("no job was seen in Redis: what jobs carry was not looked at")
+    verdict.hold("a secret in a job", (found for each in jobs for found in secrets.found_in(each)))

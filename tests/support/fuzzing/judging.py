@@ -13,7 +13,7 @@ from starlette.types import Message, Scope
 from tests.support.asgi import ADMIN_TOKEN, CREDENTIAL, Api, serving
 from tests.support.clock import HandClock
 from tests.support.documented import hold_as_documented
-from tests.support.fuzzing.requests import EMAIL, SUB, Door, Request, request_of
+from tests.support.fuzzing.requests import EMAIL, PHONE_NUMBER, SUB, Door, Request, request_of
 from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_events import HOOK_SECRET
@@ -53,7 +53,7 @@ class Doors:
         """Two connections to one provider, and somebody signed in through each by the same names."""
         identifiers = [
             {"format": "email", "email": EMAIL},
-            {"format": "phone_number", "phone_number": "+49301234567"},
+            {"format": "phone_number", "phone_number": PHONE_NUMBER},
             {"format": "opaque", "id": "employee-7"},
         ]
         found = []

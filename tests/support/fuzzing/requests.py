@@ -19,6 +19,8 @@ DOORS: Final[tuple[Door, ...]] = ("global_token_revocation", "backchannel_logout
 EMAIL: Final = "Ada.Lovelace@Example.com"
 """Of the person all requests are about."""
 
+PHONE_NUMBER: Final = "+49301234567"
+
 SUB: Final = "00u1ada"
 
 MEMBERS: Final = (
@@ -58,7 +60,7 @@ def request_of(data: bytes, *, idp: IdentityProvider, now_s: int) -> Request:
     choices = Choices(data)
     door = choices.one_of(DOORS)
     headers: list[tuple[bytes, bytes]] = []
-    secrets = {HOOK_SECRET, EMAIL}
+    secrets = {HOOK_SECRET, EMAIL, PHONE_NUMBER}
     # A slash would make it the address of something else.
     name = choices.text().replace("/", "|") or "okta" if choices.seldom() else "okta"
     match door:
@@ -66,14 +68,14 @@ def request_of(data: bytes, *, idp: IdentityProvider, now_s: int) -> Request:
             method, path = "POST", gtr_path(_quoted(name))
             claims = idp.claims(audience=gtr_url("okta"), client_id=CLIENT_ID, now_s=now_s)
             token = _token(choices, claims, idp.header("ES256"), idp)
-            secrets.add(token)
+            secrets |= _telling(token)
             headers = [(b"content-type", b"application/json"), (b"authorization", _latin(f"Bearer {token}"))]
             body = _json(choices, _subject(choices, idp))
         case "backchannel_logout":
             method, path = "POST", bcl_path(_quoted(name))
             claims = idp.logout_claims(sub=SUB, sid="upstream", now_s=now_s)
             token = _token(choices, claims, {"typ": "logout+jwt", "alg": "RS256", "kid": idp.keys["RS256"].kid}, idp)
-            secrets.add(token)
+            secrets |= _telling(token)
             headers = [(b"content-type", b"application/x-www-form-urlencoded")]
             body = _form(choices, token)
         case "event_hook":
@@ -99,6 +101,11 @@ def request_of(data: bytes, *, idp: IdentityProvider, now_s: int) -> Request:
     )
 
 
+def _telling(token: str) -> set[str]:
+    """What of a token betrays it: the whole, and each part of one that begins as they do."""
+    return {token} | {part for part in token.split(".") if token.startswith("eyJ") and len(part) > 16}
+
+
 def _subject(choices: Choices, idp: IdentityProvider) -> dict[str, Any]:
     email = {"format": "email", "email": EMAIL}
     return choices.one_of(
@@ -107,7 +114,7 @@ def _subject(choices: Choices, idp: IdentityProvider) -> dict[str, Any]:
             {"subject": email},
             {"sub_id": {"format": "iss_sub", "iss": idp.issuer, "sub": SUB}},
             {"sub_id": {"format": "aliases", "identifiers": [email, {"format": "opaque", "id": "employee-7"}]}},
-            {"sub_id": {"format": "phone_number", "phone_number": "+49301234567"}},
+            {"sub_id": {"format": "phone_number", "phone_number": PHONE_NUMBER}},
         )
     )
 
