@@ -139,8 +139,10 @@ async def story(api: Api, idp: IdentityProvider) -> None:
             await api.resources.seals.keep()
             await worker.keys_teller.tell()
             await worker.redelivered.tidy()
-        (letter, *_), _ = await api.resources.dead_letters.page(after=None, limit=10, now_ms=api.clock.now_ms())
-        assert (await api.post(f"/api/v2/deliveries/{letter.delivery.delivery_id}/redeliver")).status_code in {202, 409}
+        letters, _ = await api.resources.dead_letters.page(after=None, limit=10, now_ms=api.clock.now_ms())
+        # Of those that died in one millisecond any may be the first: one of an application that holds a newer session is refused.
+        tried = [await api.post(f"/api/v2/deliveries/{each.delivery.delivery_id}/redeliver") for each in letters]
+        assert 202 in {each.status_code for each in tried} <= {202, 409}
         token = idp.logout_token(sid="up-2", now_s=api.clock.now_s)
         await api.resources.kept_tokens.keep(connection["id"], token, now_ms=api.clock.now_ms(), look_at_ms=0)
         await api.backchannel_logout(idp.logout_token(sid="up-1", now_s=api.clock.now_s))
