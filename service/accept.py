@@ -147,14 +147,12 @@ class Sink:
 
         await asyncio.gather(cut_off(self.people, recorded, now_ms=now_ms), tell_recorded(self.trail, recorded, names))
         revoked_at_ms = self.clock.now_ms()
-        noted, _ = await asyncio.gather(
+        overtaken, _ = await asyncio.gather(
             self.revocations.mark_revoked(rid, at_ms=revoked_at_ms, lane=recorded.lane),
             self.queue.revoke(rid, lane=recorded.lane),
         )
-        if not noted:
-            found = await self.revocations.get(rid)
-            if found is not None and found.late:
-                return await self._again(request)
+        if overtaken:
+            return await self._again(request)
         self.numbers.revoked_seconds.observe((revoked_at_ms - recorded.accepted_at_ms) / 1000)
         log.info(
             "revocation.accepted",
@@ -168,8 +166,8 @@ class Sink:
         return Accepted(revocation_id=rid, repeated=False)
 
     async def _again(self, request: RevocationRequest) -> Accepted:
-        """A worker completed it before anybody was answered, for what had begun when it was recorded. What is answered now
-        must hold from now: as a revocation of its own, under a name of its own, so that a repeat finds it."""
+        """A worker completed it before anybody was answered, or began to, for what had begun when it was recorded. What is
+        answered now must hold from now: as a revocation of its own, under a name of its own, so that a repeat finds it."""
         return await self._record_and_cut_off(
             replace(request, revocation_id=revocation_id_for(request.revocation_id, "again"))
         )

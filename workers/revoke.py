@@ -102,11 +102,14 @@ class Revoker:
 
     async def _complete(self, revocation: Revocation) -> None:
         now_ms = self.clock.now_ms()
+        if not await self.revocations.mark_late(revocation.revocation_id):
+            # Its door has come to it meanwhile.
+            return
         log.warning("revocation.completed_late", revocation_id=revocation.revocation_id)
         names = await self.trail.pseudonyms.of_people(revocation.user_ids)
         await tell_recorded(self.trail, revocation, names, late=True)
         await cut_off(self.people, revocation, now_ms=now_ms, late=True)
-        await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms, late=True)
+        await self.revocations.mark_revoked(revocation.revocation_id, at_ms=now_ms)
 
     async def _snapshot(self, revocation: Revocation) -> dict[str, Snapshot]:
         """Step 2. Of a family of tokens nothing is left to forget and nobody is to be told: its end counted what it ended."""

@@ -54,8 +54,8 @@ def read_ms(delivery: Delivery, revocation: Revocation, planned_ms: int | None) 
     the plan's own attempt.
 
     A plan names one by `sub` alone where the application held nothing else. By which `sid`s it knows what is newer, no plan
-    looks at: nothing was when the revocation came into force.
+    looks at: nothing was when the revocation came into force. What is redelivered has left all that behind.
     """
     if planned_ms is not None and delivery.sid is None:
         return planned_ms
-    return delivery.owed_since_ms(revocation.accepted_at_ms)
+    return 0 if delivery.redelivered_at_ms else revocation.accepted_at_ms

@@ -56,7 +56,8 @@ def plan_redelivery(
 
     A late logout token must not end what has begun since (law 5). Where the application holds the person by the same `sub` in
     a session that is not covered, the delivery of a `sub`-only token is replaced by one for each covered `sid`; so it is where
-    the application has come to require a `sid`. Nothing is sent that names a `sid` that a newer session goes by as well.
+    the application has come to require a `sid`. Nothing is sent that names a `sid` that a newer session goes by as well: such a
+    row is dead when it is about to be sent (`spare_newer`), where the receipt tells of it.
     """
     if delivery.state in OPEN:
         return "still_open"
@@ -75,13 +76,13 @@ def plan_redelivery(
     others = {each.sid for each in own if not each.covered}
     if not others and not application.backchannel_logout_session_required:
         return (_anew(delivery, now_ms),)
-    sids = sorted({each.sid for each in own if each.covered} - others)
-    if not sids:
+    sids = {each.sid for each in own if each.covered}
+    if sids <= others:
         return "newer_session" if others else (_anew(delivery, now_ms),)
     replaced = _replaced(delivery, now_ms)
     return (
         replaced,
-        *(replace(_by_sid(delivery, sid), redelivered_at_ms=replaced.redelivered_at_ms[-1:]) for sid in sids),
+        *(replace(_by_sid(delivery, sid), redelivered_at_ms=replaced.redelivered_at_ms[-1:]) for sid in sorted(sids)),
     )
 
 

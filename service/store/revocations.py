@@ -76,15 +76,20 @@ class Revocations:
             await self.close(rid)
         return recorded
 
-    async def mark_revoked(self, revocation_id: str, *, at_ms: int, lane: Lane = "urgent", late: bool = False) -> bool:
-        """Note from when nothing it covers is honoured, and its lane; False when that was noted before. `late`: it was
-        completed after a crash, and nobody was answered."""
+    async def mark_late(self, revocation_id: str) -> bool:
+        """Note that it is completed after a crash, for what had begun when it was recorded, and that nobody was answered; False
+        when it is in force already. Comes before its cut-off: whoever answers for less than it says would find out."""
+        return bool(await self._record.script("mark_late", [keyspace.revocation(revocation_id)], []))
+
+    async def mark_revoked(self, revocation_id: str, *, at_ms: int, lane: Lane = "urgent") -> bool:
+        """Note from when nothing it covers is honoured, and its lane, unless that was noted before; whether a worker had begun by
+        then to complete it late (`mark_late`)."""
         key = keyspace.revocation(revocation_id)
-        calls: list[Command | Script] = [("HSETNX", key, "revoked_at_ms", at_ms), ("HSETNX", key, "lane", lane)]
-        if late:
-            calls.append(("HSETNX", key, "late", "1"))
-        noted, *_ = await self._record.pipeline(calls)
-        return bool(noted)
+        # In this order: a worker that comes between finds it in force.
+        *_, late = await self._record.pipeline(
+            [("HSETNX", key, "revoked_at_ms", at_ms), ("HSETNX", key, "lane", lane), ("HGET", key, "late")]
+        )
+        return late is not None
 
     async def wait_until_durable(self, revocation_id: str) -> None:
         """Return once a revocation in force is where the settings want it: on disk, on replicas. Raises Unavailable when it

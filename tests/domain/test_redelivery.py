@@ -140,7 +140,10 @@ def test_a_session_that_is_not_covered_is_spared_also_when_it_is_older() -> None
 def test_a_sid_that_a_newer_session_goes_by_is_not_named() -> None:
     assert planned(DEAD, part("same", covered=True), part("same")) == "newer_session"
     both = planned(DEAD, part("same", covered=True), part("same"), part("old", covered=True))
-    assert [each.sid for each in both[1:] if isinstance(each, Delivery)] == ["old"]
+    assert [each.sid for each in both[1:] if isinstance(each, Delivery)] == ["old", "same"], "of either there is a row"
+    assert isinstance(both[2], Delivery)
+    (late,) = spare_newer(both[2], [part("same", covered=True), part("same")])
+    assert (late.state, late.reason) == ("dead", "newer_session"), "and that one is not sent"
     by_sid = replace(DEAD, sid="same")
     assert planned(by_sid, part("same", covered=True), part("same")) == "newer_session"
     assert planned(by_sid, part("same", newer=False)) != "newer_session", "it was told of that one before as well"

@@ -56,6 +56,7 @@ RETURNS = {
     "join_session": ["joined", "inactive", str],
     "leave_session": [list],
     "list_kept": ["listed", "full"],
+    "mark_late": [0, 1],
     "name_by_sid": [0, 1],
     "open_session": ["opened", "opened_anew", "reauthenticate"],
     "page": [list],
@@ -198,6 +199,8 @@ async def live_through_it(house: House) -> None:
     for _ in range(2):
         await radius.forget(held.request)
     await radius.release(CONNECTION, discard=True)
+    assert await resources.revocations.mark_late(await house.record_only(house.request("dee")))
+    assert not await resources.revocations.mark_late(rid)
     eve = user_id("eve")
     await house.sign_in("eve")
     rid = await house.revoke("eve")

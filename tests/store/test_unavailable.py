@@ -195,6 +195,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "kept_tokens.drop": lambda: r.kept_tokens.drop("kept_1", CONNECTION),
         "covered.let_go": lambda: r.covered.let_go([ADA], rid),
         "revocations.record": lambda: r.revocations.record(revocation, now_ms=now_ms, look_at_ms=now_ms),
+        "revocations.mark_late": lambda: r.revocations.mark_late(rid),
         "revocations.mark_revoked": lambda: r.revocations.mark_revoked(rid, at_ms=now_ms),
         "redeliveries.held": lambda: _held(house, rid),
         "redeliveries.write": lambda: _redeliver(house, rid),

@@ -8,6 +8,7 @@ import pytest
 
 from service.domain.delivery import Delivery
 from service.domain.revocation import SessionsBegunBy
+from service.domain.session import Participant
 from service.errors import Conflict, NotFound, Unavailable
 from service.jobs import QUEUE
 from service.store import keyspace
@@ -349,6 +350,33 @@ async def test_a_newer_session_is_spared_by_telling_of_the_old_ones_one_by_one(h
         await move(house, "crm", app)
         await house.work_off(second)
         assert [each.claims.get("sid") for each in told(app)] == [None]
+
+
+async def test_a_session_whose_sid_is_used_again_is_not_told_and_the_receipt_says_so(house: House) -> None:
+    def known(sid: str) -> Participant:
+        return Participant(client_id="crm", sub="crm|ada", sid=sid)
+
+    async with stranger(answer(400)) as app:
+        await house.application("crm", app.url())
+        for sid in ("old", "used-again"):
+            await house.sign_in("ada", known(sid))
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+    await house.sign_in("ada", known("used-again"))
+    async with stranger(answer(200)) as app:
+        await move(house, "crm", app)
+        # At once, by the standing clock: no redelivery is so fresh that nobody looks.
+        await house.resources.redeliverer.of_revocation(rid)
+        await house.run_queue()
+        assert [each.claims["sid"] for each in told(app)] == ["old"]
+    assert {(each.sid, each.state, each.reason) for each in await house.deliveries(rid)} == {
+        (None, "skipped", "told_by_sid"),
+        ("old", "delivered", None),
+        ("used-again", "dead", "newer_session"),
+    }
+    assert (await house.receipt(rid)).state == "incomplete"
+    letters, _ = await house.resources.dead_letters.page(after=None, limit=10, now_ms=house.clock.now_ms())
+    assert [each.delivery.sid for each in letters] == ["used-again"]
 
 
 async def test_where_the_application_holds_only_newer_sessions_it_is_refused(house: House) -> None:
