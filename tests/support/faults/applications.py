@@ -24,6 +24,10 @@ SLOW_S: Final = 1.0
 """How long a slow one takes to answer, in seconds: well within what an attempt may take."""
 
 
+THINKING_S: Final = 0.01
+"""How long an application takes that does as it should, in seconds: an answer in no time at all is never overtaken."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """A logout token that an application verified and answered with 200."""
@@ -67,11 +71,14 @@ class Applications:
         ]
         self.wrong: list[str] = []
         """Tokens that no application should have been sent: what was wrong with each."""
+        self.crossed: list[str] = []
+        """Deliveries that came while another attempt at the same was still under way: two workers had one in hand at once."""
         self.texts: set[str] = set()
         """Every token that came."""
         self._issuer = ""
         self._keys: dict[str, tuple[Key, str]] = {}
         self._jtis: set[str] = set()
+        self._under_way: dict[str, asyncio.Transport | None] = {}
         self._runners: list[web.ServerRunner] = []
 
     def trust(self, issuer: str, jwks: dict[str, Any]) -> None:
@@ -124,6 +131,16 @@ class Applications:
                 self.wrong.append(f"{application.client_id}: {type(error).__name__}: {error}")
                 return web.json_response({"error": "invalid_request"}, status=400)
             application.named.add(told.sub)
+            other = self._under_way.get(told.txn)
+            if other is not None and not other.is_closing():
+                self.crossed.append(f"{told.txn} to {application.client_id}")
+            self._under_way[told.txn] = request.transport
+            try:
+                return await answered(request, told)
+            finally:
+                self._under_way.pop(told.txn, None)
+
+        async def answered(request: web.BaseRequest, told: Told) -> web.Response:
             match application.manner:
                 case "error":
                     return web.Response(status=500)
@@ -139,7 +156,7 @@ class Applications:
                     await asyncio.sleep(SLOW_S)
                     return web.Response()
                 case None:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(THINKING_S)
                     if request.transport is not None and not request.transport.is_closing():
                         # Else the sender has given up waiting for us, and what nobody hears is no answer.
                         application.told.append(told)

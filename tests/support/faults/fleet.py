@@ -15,6 +15,7 @@ import redis
 
 from service.dev.child import START_LIMIT_S, Child
 from service.embedded_redis import EmbeddedRedis
+from service.jobs import QUEUES
 from service.store import keyspace
 from service.store.heartbeats import FRESH_MS
 from tests.support.processes import ROOT
@@ -97,13 +98,18 @@ class Fleet:
             found = [key for pattern in ("arq:*", "logoutd:queue*") for key in client.keys(pattern)]
             return int(client.delete(*found)) if found else 0
 
-    def beating(self) -> set[str]:
-        """The workers that have been heard of since their process was last started, and lately."""
+    def working(self) -> set[str]:
+        """The workers that have been heard of lately, since their process was last started, and look at both queues: what takes
+        jobs off a queue may end in a process that is otherwise well."""
+        names = {name: f"{socket.gethostname()}:{each.pid}" for name, each in self.workers.items()}
         with closing(self._client()) as client:
             found = dict(client.zrange(keyspace.WORKERS, 0, -1, withscores=True))
-        names = {name: f"{socket.gethostname()}:{each.pid}" for name, each in self.workers.items()}
+            looking = {
+                name: all(client.exists(f"{queue}:health:{worker}") for queue in QUEUES.values())
+                for name, worker in names.items()
+            }
         since_ms = time.time() * 1000 - FRESH_MS
-        return {name for name, worker in names.items() if found.get(worker, 0) > since_ms}
+        return {name for name, worker in names.items() if looking[name] and found.get(worker, 0) > since_ms}
 
     def open_revocations(self) -> int:
         """How many are recorded and not finished. An entry without a record is none: its process died before it was written,

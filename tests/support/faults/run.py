@@ -143,7 +143,7 @@ class Outside:
         untold = sum(sub not in told[number] for _, number, sub in owed(self.lives))
         still_open = await asyncio.to_thread(self.fleet.open_revocations)
         silent = set(self.fleet.services) - await self.feeder.pulse()
-        silent |= set(self.fleet.workers) - await asyncio.to_thread(self.fleet.beating)
+        silent |= set(self.fleet.workers) - await asyncio.to_thread(self.fleet.working)
         counts = {"untold": untold, "revocations open": still_open}
         return [f"{count} {what}" for what, count in counts.items() if count] + [
             f"no {each}" for each in sorted(silent)

@@ -92,6 +92,7 @@ def judge_telling(verdict: Verdict, lives: Sequence[Life], applications: Applica
         "told of nobody we know",
         (each.client_id for each in applications.every if each.named - set(elsewhere) - set(twins)),
     )
+    verdict.hold("in two hands at once", applications.crossed)
     verdict.hold("no token that an application may take", applications.wrong)
     verdict.attempts = sum(each.attempts for each in applications.every)
     verdict.duplicates = applications.duplicates()
