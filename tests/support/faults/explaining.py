@@ -30,10 +30,13 @@ EXPLAINED_BY: Final[Mapping[str, frozenset[Cause]]] = {
     # Whoever waits for Redis while it is away; and whoever is stopped while it waits, whose time is over when it goes on.
     "request.unavailable": _AWAY,
     "audit.not_written": _AWAY,
+    "client.not_reported": _AWAY,
+    "clock.not_read": _AWAY,
     "delivery.not_recorded": _AWAY,
     "job.end_not_queued": _AWAY,
     "job.not_queued": _AWAY,
     "job.record_lost": _AWAY,
+    "ledger.not_finished": _AWAY,
     "worker.heartbeat_left": _AWAY,
     "worker.queue_lost": _AWAY,
     "worker.record_lost": _AWAY,
