@@ -44,7 +44,7 @@ def audited(operation: Operation) -> Operation:
         raise ValueError(f"{operation.path}: only what operators alone may do is told as their operation")
     if not set(_PLACES.findall(operation.path)) <= set(_KNOWN):
         raise ValueError(f"{operation.path}: what it names could be anything")
-    return replace(operation, endpoint=_refusals_told(_changes_told(operation.endpoint)))
+    return replace(operation, endpoint=_refusals_told(_changes_told(operation)))
 
 
 def _refusals_told(endpoint: Endpoint) -> Endpoint:
@@ -62,7 +62,9 @@ def _refusals_told(endpoint: Endpoint) -> Endpoint:
     return telling
 
 
-def _changes_told(endpoint: Endpoint) -> Endpoint:
+def _changes_told(operation: Operation) -> Endpoint:
+    endpoint = operation.endpoint
+
     @functools.wraps(endpoint)
     async def telling(request: Request) -> Response:
         require_administrator(request)
@@ -87,9 +89,9 @@ def _changes_told(endpoint: Endpoint) -> Endpoint:
         # It is done, whatever is answered; the trail has that it was asked for, and the log where this is missing.
         with contextlib.suppress(Unavailable):
             await trail.append([done])
-        if response.status_code != _MADE:
-            # What an operator has ended, such as a client's secret, waits for disk and replicas as a revocation does. What was
-            # made ends nothing, and its answer may be the only one to show a secret.
+        if response.status_code != _MADE and not operation.shows_secret:
+            # What an operator has ended, such as a connection, waits for disk and replicas as a revocation does. What was made
+            # ends nothing; of what shows a secret there is no second answer.
             await durability.reached_since(history)
         return response
 
