@@ -42,8 +42,11 @@ def audited(operation: Operation) -> Operation:
         return replace(operation, endpoint=_refusals_told(operation.endpoint))
     if operation.access != "administrator":
         raise ValueError(f"{operation.path}: only what operators alone may do is told as their operation")
-    if not set(_PLACES.findall(operation.path)) <= set(_KNOWN):
+    named = _PLACES.findall(operation.path)
+    if not set(named) <= set(_KNOWN):
         raise ValueError(f"{operation.path}: what it names could be anything")
+    if len(named) > 1:
+        raise ValueError(f"{operation.path}: an entry has one resource, and this names {len(named)}")
     return replace(operation, endpoint=_refusals_told(_changes_told(operation)))
 
 
@@ -107,12 +110,13 @@ async def _tell_in_vain(
 
 async def _named(request: Request) -> str | None:
     """What the path names, as it does. Nothing where there is no such thing: it could be anybody's name then."""
-    for kind, named in request.path_params.items():
-        try:
-            return await _KNOWN[kind](resources_of(request), str(named))
-        except NotFound:
-            return None
-    return None
+    if not request.path_params:
+        return None
+    [(kind, named)] = request.path_params.items()
+    try:
+        return await _KNOWN[kind](resources_of(request), str(named))
+    except NotFound:
+        return None
 
 
 async def _connection(resources: Resources, named: str) -> str:
