@@ -21,6 +21,7 @@ from service.errors import Unavailable
 from service.keys.ring import SigningKeysError, load_key_ring
 from service.keys.rotate import moment
 from service.resources import awaited_by, open_resources
+from service.setting_values import UNGUESSABLE_LENGTH
 from service.settings import PREFIX, Settings, SettingsError, load_settings
 from service.store.applications import Applications
 from service.store.connections import Connections
@@ -64,7 +65,10 @@ async def check_settings(settings: Settings) -> list[Finding]:
         told = f"{PREFIX}TRUSTED_PROXIES is not set: behind a proxy everybody has its address, and strangers can use up what is"
         found.append(_warn("trusted proxies", f"{told} counted by address; name the proxy, if there is one"))
     tokens = len(settings.admin_token_digests)
-    if tokens:
+    if settings.guessable_admin_token_digests:
+        told = f"{PREFIX}ADMIN_TOKEN has less than {UNGUESSABLE_LENGTH} characters and might be guessed"
+        found.append(_warn("admin token", f"{told}; `openssl rand -hex 32` makes one that nobody guesses"))
+    elif tokens:
         found.append(_ok("admin token", "set" if tokens == 1 else f"{tokens} are set"))
     else:
         names = f"{PREFIX}ADMIN_TOKEN, {PREFIX}ADMIN_TOKEN_FILE or {PREFIX}ADMIN_TOKEN_SHA256"

@@ -138,7 +138,11 @@ async def update_client(request: Request) -> Response:
 
 
 async def replace_client_secret(request: Request) -> Response:
-    """Give a client a new secret, which this answer alone shows. The old one opens nothing any more, from now on."""
+    """Give a client a new secret, which this answer alone shows. The old one opens nothing any more, from now on.
+
+    It is answered without waiting for disks or replicas, so that the secret is never lost with the answer. A failover that
+    has lost the change brings the old one back, and the new one is refused: replace it again then.
+    """
     require_administrator(request)
     resources = resources_of(request)
     application = await find_client(request)
@@ -198,6 +202,7 @@ OPERATIONS = (
         },
         responses={201: "The client and, this once, its secret.", 409: "The client_id is taken."},
         answers={201: ClientWithSecret},
+        shows_secret=True,
     ),
     Operation(
         method="GET",
@@ -249,6 +254,7 @@ OPERATIONS = (
             409: "It was changed or removed meanwhile.",
         },
         answers={200: ClientWithSecret},
+        shows_secret=True,
     ),
     Operation(
         method="DELETE",

@@ -111,8 +111,9 @@ class Connector(aiohttp.TCPConnector):
         addr_infos: list[aiohttp.AddrInfoType],
         **kwargs: Any,
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """A connection to one of these addresses. Where none of them took it, none is tried again: aiohttp would try all but the
-        first, then all but two, so that a name of eight dead addresses would be knocked at 36 times, at whosever they are."""
+        """A connection to one of these addresses. Where none of them took it, none is tried again, whether they refused it or
+        were silent: aiohttp would try all but the first, then all but two, so that a name of eight dead addresses would be
+        knocked at 36 times, at whosever they are."""
         make, *rest = args
         connected = False
 
@@ -123,8 +124,8 @@ class Connector(aiohttp.TCPConnector):
 
         try:
             return await super()._wrap_create_connection(make_noting, *rest, addr_infos=addr_infos, **kwargs)
-        except aiohttp.ClientConnectorError:
-            # One that did take it and failed at TLS leaves the others to be tried.
+        except (aiohttp.ClientConnectorError, TimeoutError):
+            # One that did take it and failed or hung at TLS leaves the others to be tried.
             if not connected:
                 addr_infos.clear()
             raise

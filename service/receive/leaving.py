@@ -3,9 +3,11 @@
 from starlette.responses import Response
 
 from service.domain.audit import Fact
+from service.domain.session import Session
+from service.resources import Resources
 from service.telemetry import get_logger
 from service.web.access import require_caller
-from service.web.found import find_session
+from service.web.found import count_live_tokens, find_session
 from service.web.operation import Operation
 from service.web.problems import NO_STORE
 from service.web.state import Request, resources_of
@@ -36,16 +38,23 @@ async def leave_session(request: Request) -> Response:
             people=() if name is None else (name,),
             people_total=1,
         )
-        if session.active(resources.fleet_clock.now_ms()):
+        if session.ended_at_ms is None or await _has_live_tokens(resources, session, client_id):
             await resources.trail.append([left])
         else:
-            # It stays in one that has ended, and may leave that as often as it likes.
+            # It stays in one that has ended, and may leave that as often as it likes: nothing more ends by it.
             await resources.trail.append_bounded(left)
         ended = await resources.sessions.leave(session, part)
         log.info("session.left", session_id=session.session_id, client_id=client_id, refresh_tokens_ended=ended)
     # Also where it had left: it may not have been answered so yet.
     await resources.durability.reached_since(history)
     return Response(status_code=204, headers=NO_STORE)
+
+
+async def _has_live_tokens(resources: Resources, session: Session, client_id: str) -> bool:
+    """Whether the application has refresh tokens in a session that are honoured: offline ones may outlive its end."""
+    now_ms = resources.fleet_clock.now_ms()
+    live = await count_live_tokens(resources, session.user_id, [session.session_id], now_ms=now_ms)
+    return live.get(session.session_id, {}).get(client_id, 0) > 0
 
 
 OPERATIONS = (

@@ -158,7 +158,7 @@ async def _apply(event: Any, event_type: str, connection: Connection, resources:
     user_ids = tuple(sorted({user_id for found in known for user_id in found}))
     if not user_ids:
         return "unknown_person", 0
-    moment = begun_by_ms(kind, published_ms=read.published_ms, received_ms=resources.clock.now_ms())
+    moment = begun_by_ms(kind, published_ms=read.published_ms, received_ms=resources.fleet_clock.now_ms())
     accepted = await resources.sink.accept(
         RevocationRequest(
             revocation_id=revocation_id_for("okta_event_hook", connection.id, read.uuid),

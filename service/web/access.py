@@ -67,7 +67,7 @@ def require_administrator(request: Request) -> Caller:
 
     A right one is heard however many wrong ones came: behind a proxy that is not named strangers have the administrator's
     address, and could lock them out. Whoever guesses gains nothing by it where a token is too long to be guessed; of a shorter
-    one no more is looked at than the bound allows.
+    one no more is looked at than the bound allows, but from an address it was right from within the hour.
     """
     given = bearer_token(request)
     attempts, source = throttles_of(request).attempts, source_of(request)
@@ -76,12 +76,13 @@ def require_administrator(request: Request) -> Caller:
     # nobody enters.
     digest = hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()
     matches = [hmac.compare_digest(digest, each) for each in settings.admin_token_digests]
-    if not any(matches) or digest in settings.guessable_admin_token_digests:
-        attempts.admit(source, ADMINISTRATOR, given)
+    guessable = digest in settings.guessable_admin_token_digests
+    if not any(matches) or guessable:
+        attempts.admit(source, ADMINISTRATOR, given, guessable=guessable)
     if not any(matches):
         attempts.failed(source, ADMINISTRATOR)
         raise NotAuthenticated("this is not the administrator's token", reason="wrong_admin_token")
-    attempts.succeeded(ADMINISTRATOR, given)
+    attempts.succeeded(source, ADMINISTRATOR, given, guessable=guessable)
     acts(Actor(type="operator", id=given))
     return Caller(application=None)
 
@@ -136,7 +137,7 @@ async def _application(request: Request, client_id: str, secret: str) -> Caller:
         raise NotAuthenticated(
             "client authentication failed", reason="wrong_client_secret", error="invalid_client", scheme="Basic"
         )
-    attempts.succeeded(f"client {client_id}", secret)
+    attempts.succeeded(source, f"client {client_id}", secret)
     acts(Actor(type="application", id=application.client_id))
     return Caller(application=application)
 

@@ -42,9 +42,12 @@ def audited(operation: Operation) -> Operation:
         return replace(operation, endpoint=_refusals_told(operation.endpoint))
     if operation.access != "administrator":
         raise ValueError(f"{operation.path}: only what operators alone may do is told as their operation")
-    if not set(_PLACES.findall(operation.path)) <= set(_KNOWN):
+    named = _PLACES.findall(operation.path)
+    if not set(named) <= set(_KNOWN):
         raise ValueError(f"{operation.path}: what it names could be anything")
-    return replace(operation, endpoint=_refusals_told(_changes_told(operation.endpoint)))
+    if len(named) > 1:
+        raise ValueError(f"{operation.path}: an entry has one resource, and this names {len(named)}")
+    return replace(operation, endpoint=_refusals_told(_changes_told(operation)))
 
 
 def _refusals_told(endpoint: Endpoint) -> Endpoint:
@@ -62,7 +65,9 @@ def _refusals_told(endpoint: Endpoint) -> Endpoint:
     return telling
 
 
-def _changes_told(endpoint: Endpoint) -> Endpoint:
+def _changes_told(operation: Operation) -> Endpoint:
+    endpoint = operation.endpoint
+
     @functools.wraps(endpoint)
     async def telling(request: Request) -> Response:
         require_administrator(request)
@@ -87,9 +92,9 @@ def _changes_told(endpoint: Endpoint) -> Endpoint:
         # It is done, whatever is answered; the trail has that it was asked for, and the log where this is missing.
         with contextlib.suppress(Unavailable):
             await trail.append([done])
-        if response.status_code != _MADE:
-            # What an operator has ended, such as a client's secret, waits for disk and replicas as a revocation does. What was
-            # made ends nothing, and its answer may be the only one to show a secret.
+        if response.status_code != _MADE and not operation.shows_secret:
+            # What an operator has ended, such as a connection, waits for disk and replicas as a revocation does. What was made
+            # ends nothing; of what shows a secret there is no second answer.
             await durability.reached_since(history)
         return response
 
@@ -105,12 +110,13 @@ async def _tell_in_vain(
 
 async def _named(request: Request) -> str | None:
     """What the path names, as it does. Nothing where there is no such thing: it could be anybody's name then."""
-    for kind, named in request.path_params.items():
-        try:
-            return await _KNOWN[kind](resources_of(request), str(named))
-        except NotFound:
-            return None
-    return None
+    if not request.path_params:
+        return None
+    [(kind, named)] = request.path_params.items()
+    try:
+        return await _KNOWN[kind](resources_of(request), str(named))
+    except NotFound:
+        return None
 
 
 async def _connection(resources: Resources, named: str) -> str:

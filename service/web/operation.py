@@ -76,6 +76,10 @@ class Operation:
     """Whether what it changes is told to the audit trail as an operator's act. False for what is everyday (sign-ins, tokens),
     and for what makes a revocation, whose own entry tells more."""
 
+    shows_secret: bool = False
+    """Whether its success is the only answer that ever shows a secret of ours. It waits for no disk and no replica then: a 503
+    in its place would leave whoever asked without the secret, and an application whose old one is gone without any."""
+
     @property
     def is_audited(self) -> bool:
         """Whether the trail is told of its success: what only reads changes nothing."""

@@ -31,7 +31,7 @@ from tests.support.certificates import Authority, signing_certificate
 from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import connect
 
-TOKEN = "an-administrators-token"
+TOKEN = "an-administrators-token-of-the-checks"
 PASSWORD = "pa55word"
 
 
@@ -203,6 +203,8 @@ def test_a_setting_that_is_none_is_a_finding_and_not_a_crash(monkeypatch: pytest
         ({"PUBLIC_URL": "http://logout.example.com"}, "public url", "warn", "plain http"),
         ({"PUBLIC_URL": "http://127.0.0.1:8000"}, "public url", "ok", "http://127.0.0.1:8000"),
         ({"ADMIN_TOKEN": ""}, "admin token", "fail", "LOGOUTD_ADMIN_TOKEN"),
+        ({"ADMIN_TOKEN": "x" * 31}, "admin token", "warn", "less than 32 characters and might be guessed"),
+        ({"ADMIN_TOKEN": "x" * 32}, "admin token", "ok", "set"),
         ({"SIGNING_KEYS_FILE": "/nowhere/keys.json"}, "signing keys", "fail", "cannot be read (FileNotFoundError)"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Whatever is answered with success and ends something waits for replicas where that is asked for, and so does its repeat."""
+"""Whatever is answered with success and ends something waits for replicas where that is asked for, and so does its repeat;
+an answer that alone shows a secret waits for none."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
@@ -11,9 +12,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from service.admin.client_answers import ClientWithSecret
 from service.app import OPERATIONS
 from service.errors import Unavailable
-from tests.support.asgi import NOBODY, Api, gtr_url, refused, serving
+from tests.support.asgi import NOBODY, Api, basic, gtr_url, refused, serving
 from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_events import HOOK_SECRET, hook_path, okta_batch, okta_event
 from tests.support.redis_server import connect
@@ -103,7 +105,6 @@ ENDINGS: Final[dict[str, tuple[Ending, int]]] = {
         200,
     ),
     "update_client": (lambda s: s.api.patch("/api/v2/clients/crm", {"backchannel_logout_uri": None}), 200),
-    "replace_client_secret": (lambda s: s.api.post("/api/v2/clients/crm/secret"), 200),
     "delete_client": (lambda s: s.api.delete("/api/v2/clients/crm"), 404),
     "pause_client": (lambda s: s.api.post("/api/v2/clients/crm/pause"), 200),
     "resume_client": (lambda s: s.api.post("/api/v2/clients/crm/resume"), 200),
@@ -125,19 +126,27 @@ END_NOTHING: Final = frozenset(
         "introspect",
         "create_connection",
         "check_connection",
-        "create_client",
         "redeliver_delivery",
         "redeliver_revocation",
         "redeliver_client",
     }
 )
 
+SHOW_SECRET: Final = frozenset({"create_client", "replace_client_secret"})
+"""What does not wait, whatever it ends: its answer is the only one to show a secret."""
+
 
 def test_of_every_call_it_is_known_whether_it_ends_something() -> None:
     calls = {each.endpoint.__name__ for each in OPERATIONS if each.method != "GET"}
     ending = {name.partition(",")[0] for name in ENDINGS}
-    assert ending | END_NOTHING == calls
-    assert not ending & END_NOTHING
+    assert ending | END_NOTHING | SHOW_SECRET == calls
+    assert len(ending) + len(END_NOTHING) + len(SHOW_SECRET) == len(calls)
+
+
+def test_of_every_change_by_operators_it_is_known_whether_its_answer_alone_shows_a_secret() -> None:
+    audited = [each for each in OPERATIONS if each.access == "administrator" and each.is_audited]
+    showing = {each.endpoint.__name__ for each in audited if ClientWithSecret in each.answers.values()}
+    assert {each.endpoint.__name__ for each in OPERATIONS if each.shows_secret} == showing == SHOW_SECRET
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +190,19 @@ async def test_success_is_told_when_the_replica_has_it_and_not_before(
         assert repeat.status_code >= 400
         assert int(first.headers["retry-after"]) > 0
     assert (await ending(scene)).status_code == once_more
+
+
+async def test_a_secret_is_answered_though_no_replica_has_it_and_opens_what_the_old_one_opened(
+    pair: Replicated, scene: Scene
+) -> None:
+    old = scene.api.by("crm")
+    with pair.replica_frozen():
+        replaced = await scene.api.post("/api/v2/clients/crm/secret")
+        made = await scene.api.post("/api/v2/clients", {"client_id": "wiki"})
+    assert (replaced.status_code, made.status_code) == (200, 201)
+    new = basic("crm", replaced.json()["client_secret"])
+    assert (await scene.api.introspect(scene.token, by=new)).json()["active"]
+    refused(await scene.api.introspect(scene.token, by=old), 401, "invalid_client")
 
 
 async def test_what_left_nothing_to_look_for_is_not_told_of_when_another_has_taken_over_meanwhile(

@@ -2,14 +2,16 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from service.outbound import AddressPolicy, Outbound, OutboundError, open_outbound
+from service.outbound import AddressPolicy, Outbound, OutboundError, connections, open_outbound
 from service.outbound.connections import MAX_ADDRESSES, CheckedResolver, checked_socket
 from service.outbound.failures import BlockedAddressError
 from tests.outbound.conftest import LOOPBACK
-from tests.support.strangers import answer, stranger
+from tests.support.certificates import Authority
+from tests.support.strangers import answer, closed_port, full_port, stranger
 
 FORM = {"logout_token": "eyJ.eyJ.sig"}
 
@@ -64,6 +66,43 @@ async def test_of_a_dead_and_a_good_address_the_good_one_is_used_whichever_comes
         for addresses in (["127.0.0.9", "127.0.0.1"], ["127.0.0.1", "127.0.0.9"]):
             async with open_outbound(allowed_networks=LOOPBACK, resolve=Names(app_test=addresses)) as outbound:
                 assert (await outbound.post_form(app.url(host="app.test"), FORM)).status == 204
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_addresses_that_take_no_connection_are_tried_once_each_whether_they_refuse_it_or_are_silent(
+    monkeypatch: pytest.MonkeyPatch, *, silent: bool
+) -> None:
+    tried: list[str] = []
+
+    def noting(*given: Any, **named: Any) -> Any:
+        make = checked_socket(*given, **named)
+
+        def note(info: Any) -> socket.socket:
+            tried.append(info[4][0])
+            return make(info)
+
+        return note
+
+    monkeypatch.setattr(connections, "checked_socket", noting)
+    addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    with full_port("") as full:
+        port = full if silent else closed_port()
+        names = Names(app_test=addresses)
+        async with open_outbound(allowed_networks=LOOPBACK, resolve=names, deadline_s=2.5) as outbound:
+            reason = await _fails(outbound, f"http://app.test:{port}/")
+            assert outbound.in_use == 0
+    assert reason == ("connect_timeout" if silent else "connect_error")
+    assert tried == addresses
+
+
+async def test_where_one_address_takes_the_connection_and_hangs_at_tls_the_next_is_tried(authority: Authority) -> None:
+    names = Names(app_test=["127.0.0.2", "127.0.0.1"])
+    async with (
+        stranger(answer(204), tls=authority.server_tls("app.test")) as app,
+        open_outbound(allowed_networks=LOOPBACK, ca_file=authority.ca_file, resolve=names, deadline_s=2.5) as outbound,
+    ):
+        with socket.create_server(("127.0.0.2", app.port)):
+            assert (await outbound.post_form(app.url(host="app.test"), FORM)).status == 204
 
 
 async def test_an_answer_that_changes_is_checked_again_before_the_next_connection() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from service.store.audit import MOST_A_MINUTE
-from tests.support.asgi import Api, refused
+from tests.support.asgi import SUBJECT, Api, refused
 from tests.support.contents import contents, trail
 from tests.support.heard import listening
 from tests.support.identity_provider import IdentityProvider
@@ -78,6 +78,33 @@ async def test_leaving_what_has_ended_over_and_over_fills_no_trail(
         assert (await api.delete(f"{path}/clients/shop", by=api.by("shop"))).status_code == 204
     left = [each for each in trail(redis_url) if each["event"] == "session.left"]
     assert 1 <= len(left) <= MOST_A_MINUTE * 2, "at most one turn of the minute came between"
+
+
+async def test_whatever_an_application_ends_by_leaving_is_told_however_often_others_left_what_had_ended(
+    api: Api, idp: IdentityProvider, redis_url: str
+) -> None:
+    await api.connection(idp, "shop", "wiki")
+    ended = await api.sign_in(idp, "shop", "wiki")
+    offline = await api.refresh_token(ended, "shop", offline=True)
+    api.clock.advance(1)
+    assert (await api.backchannel_logout(idp.logout_token(sub=SUBJECT, now_s=api.clock.now_s))).status_code == 200
+    api.clock.advance(1)
+    expired = await api.sign_in(idp, "shop", expires_in=60)
+    api.clock.advance(61)
+    shown = [(await api.get(f"/api/v2/sessions/{each['session_id']}")).json() for each in (ended, expired)]
+    assert [each["state"] for each in shown] == ["ended", "expired"]
+    assert (await api.introspect(offline)).json()["active"], "it outlives the end of its session"
+    flooding = f"/api/v2/sessions/{ended['session_id']}/clients/wiki"
+    for _ in range(MOST_A_MINUTE * 2):
+        assert (await api.delete(flooding, by=api.by("wiki"))).status_code == 204
+
+    for each in (ended, expired):
+        leaving = f"/api/v2/sessions/{each['session_id']}/clients/shop"
+        assert (await api.delete(leaving, by=api.by("shop"))).status_code == 204
+
+    assert (await api.introspect(offline)).json() == {"active": False}
+    left = [each["client_id"] for each in trail(redis_url) if each["event"] == "session.left"]
+    assert left.count("shop") == 2
 
 
 async def test_an_application_leaves_for_itself_only_and_a_session_there_is(api: Api, idp: IdentityProvider) -> None:

@@ -147,11 +147,12 @@ def closed_port() -> int:
 
 
 @contextlib.contextmanager
-def full_port() -> Iterator[int]:
-    """A port whose queue of new connections is full: one more is neither accepted nor refused."""
+def full_port(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port whose queue of new connections is full: one more is neither accepted nor refused. With "", at every address of
+    this machine."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, 0))
         listener.listen(0)
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())

@@ -80,6 +80,25 @@ async def test_a_token_so_short_that_it_might_be_guessed_is_not_looked_at_once_t
             assert (await elsewhere.get("/api/v2/clients", headers=bearer(token))).status_code == 200
 
 
+async def test_a_token_that_might_be_guessed_is_known_only_where_it_was_right_within_the_hour(
+    redis_url: str, tmp_path: Path
+) -> None:
+    token = "x" * (UNGUESSABLE_LENGTH - 1)
+    limits = {"failed_authentications_per_minute": MOST, "admin_token": SecretStr(token)}
+    async with (
+        serving(redis_url, tmp_path, **limits) as api,
+        calling_from(api, "198.51.100.7") as administrator,
+        calling_from(api, STRANGER[0]) as stranger,
+    ):
+        assert (await administrator.get("/api/v2/clients", headers=bearer(token))).status_code == 200
+        await lock(stranger)
+        refused(await stranger.get("/api/v2/clients", headers=bearer(token)), 429, "too_many_requests")
+        await lock(administrator)
+        assert (await administrator.get("/api/v2/clients", headers=bearer(token))).status_code == 200
+        api.clock.advance(60)
+        assert (await stranger.get("/api/v2/clients", headers=bearer(token))).status_code == 200
+
+
 async def test_the_real_client_elsewhere_is_never_locked_out(api: Api) -> None:
     await api.client("shop")
     async with calling_from(api, STRANGER[0]) as stranger, calling_from(api, "198.51.100.7") as real:
@@ -164,7 +183,7 @@ def attempts() -> Attempts:
 def test_memory_is_bounded_whoever_tries_whatever(attempts: Attempts) -> None:
     for number in range(25_000):
         attempts.failed(f"198.51.{number}", "x" * 1000 + str(number))
-        attempts.succeeded(str(number), "secret")
+        attempts.succeeded(f"198.51.{number}", str(number), "secret", guessable=number % 2 == 0)
     assert len(attempts._by_account) == len(attempts._by_source) == len(attempts._known) == 10_000
     assert "secret" not in str(attempts._known._seen)
 
