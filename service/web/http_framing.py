@@ -5,6 +5,7 @@ h11 bounds a head, and not into how many pieces a body is cut: each chunk is an 
 byte is a second of nothing else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,8 +39,10 @@ class OurFault(h11.RemoteProtocolError):
 class RequestReader(h11.Connection):
     """The server's end of h11, which keeps what is wrong (`fault`) instead of raising it, and reads nothing from there on."""
 
-    def __init__(self, max_head_bytes: int) -> None:
+    def __init__(self, max_head_bytes: int, *, may_begin: Callable[[], bool]) -> None:
+        """`may_begin`: whether another request may be read now."""
         super().__init__(h11.SERVER, max_head_bytes)
+        self._may_begin = may_begin
         self.fault: h11.RemoteProtocolError | None = None
         self.sent_bytes = 0
         """All that was made to be sent."""
@@ -47,7 +50,7 @@ class RequestReader(h11.Connection):
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next part of a request, or that there is none: NEED_DATA also where something is wrong."""
-        if self.fault is not None:
+        if self.fault is not None or (self.their_state is h11.IDLE and not self._may_begin()):
             return h11.NEED_DATA
         try:
             event = super().next_event()
@@ -56,6 +59,10 @@ class RequestReader(h11.Connection):
             self.fault = error
             return h11.NEED_DATA
         return event
+
+    def reads(self) -> bool:
+        """Whether something of a request, or another request, may be read now."""
+        return self.their_state is h11.SEND_BODY or (self.their_state is h11.IDLE and self._may_begin())
 
     def send(self, event: h11.Event) -> Any:
         """The bytes of an event to send, counted."""

@@ -9,7 +9,8 @@ from starlette.types import ASGIApp
 
 from service.settings import Settings
 from service.telemetry import get_logger
-from service.web.http_protocol import Bounds, bounded_protocol
+from service.web.http_bounds import Bounds
+from service.web.http_protocol import bounded_protocol
 from service.web.request_limits import MAX_HEAD_BYTES
 from service.web.requests import security_headers
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from service.web.http_bounds import Bounds
 from service.web.http_framing import MAX_CHUNKS, MAX_UNWANTED_BYTES
-from service.web.http_protocol import Bounds
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
 from tests.support.http_service import ADMIN_TOKEN, http_service

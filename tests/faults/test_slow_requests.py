@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.settings import Settings
-from service.web.http_protocol import Bounds
+from service.web.http_bounds import Bounds
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
 from tests.support.http_service import ADMIN_TOKEN, http_service
