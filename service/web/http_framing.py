@@ -46,6 +46,7 @@ class RequestReader(h11.Connection):
         self.fault: h11.RemoteProtocolError | None = None
         self.sent_bytes = 0
         """All that was made to be sent."""
+        self._method = b""
         self._chunks = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
@@ -63,6 +64,10 @@ class RequestReader(h11.Connection):
     def reads(self) -> bool:
         """Whether something of a request, or another request, may be read now."""
         return self.their_state is h11.SEND_BODY or (self.their_state is h11.IDLE and self._may_begin())
+
+    def answers_head(self) -> bool:
+        """Whether an answer that began now would be one to HEAD, which has no content (RFC 9110 section 9.3.2)."""
+        return self.our_state is h11.SEND_RESPONSE and self._method == b"HEAD"
 
     def send(self, event: h11.Event) -> Any:
         """The bytes of an event to send, counted."""
@@ -93,6 +98,7 @@ class RequestReader(h11.Connection):
         """Raise RemoteProtocolError for what h11 would let pass."""
         if isinstance(event, h11.Request):
             self._chunks = 0
+            self._method = event.method
             names = {name for name, _ in event.headers}
             # A proxy that goes by the one would see a request's end elsewhere than we, who go by the other: what follows would be
             # a request of somebody else's (RFC 9112 sections 6.1, 6.3 and 11.2).

@@ -231,25 +231,25 @@ class BoundedProtocol(H11Protocol):
         return True
 
     def _answer(self, status: int, error: str, description: str, *, retry_after_s: int | None = None) -> None:
-        """Answer past the application, if nothing was answered yet, and close."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            body = json.dumps({"error": error, "error_description": description}, separators=(",", ":")).encode()
-            headers = [
-                *self.server_state.default_headers,
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                (b"cache-control", b"no-store"),
-                (b"connection", b"close"),
-                *([] if retry_after_s is None else [(b"retry-after", str(retry_after_s).encode())]),
-                *self.bounds.headers,
-            ]
-            for event in (
-                h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status]),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
-        self._close()
+        """Answer past the application, if nothing was answered yet, and close, whatever comes of it."""
+        body = json.dumps({"error": error, "error_description": description}, separators=(",", ":")).encode()
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"connection", b"close"),
+            *([] if retry_after_s is None else [(b"retry-after", str(retry_after_s).encode())]),
+            *self.bounds.headers,
+        ]
+        response = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
+        content = h11.Data(data=b"" if self.conn.answers_head() else body)
+        try:
+            if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+                for event in (response, content, h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
+        finally:
+            self._close()
 
     def _close(self) -> None:
         cycle: RequestResponseCycle | None = self.cycle

@@ -83,6 +83,23 @@ def test_a_body_in_too_many_chunks_is_413_and_the_connection_closed(service: Aut
     assert 'logoutd_limited_total{limit="chunks"} 1.0' in service.http.get("/metrics").text
 
 
+@pytest.mark.parametrize(
+    ("framing", "body", "status"),
+    [
+        ((CHUNKED,), b"1\r\n \r\n" * (MAX_CHUNKS + 1), 413),
+        ((CHUNKED,), b"no size\r\n", 400),
+        ((CHUNKED, "Content-Length: 2"), b"", 400),
+    ],
+)
+def test_a_refused_head_is_answered_without_content_and_its_connection_closed(
+    service: AuthorizationServer, caplog: pytest.LogCaptureFixture, framing: tuple[str, ...], body: bytes, status: int
+) -> None:
+    answer = exchange(url_of(service), head("HEAD", "/healthz", *framing) + body)
+    assert answer is not None
+    assert (answer.status, answer.body, answer.headers["connection"]) == (status, b"", "close")
+    assert caplog.records == []
+
+
 def test_as_many_chunks_as_may_be_are_a_body_like_any_other(service: AuthorizationServer) -> None:
     start = head("POST", "/api/v2/clients", BY_ADMINISTRATOR, CHUNKED, CLOSE)
     answer = exchange(url_of(service), start + b"1\r\n \r\n" * (MAX_CHUNKS - 1) + b"2\r\n{}\r\n0\r\n\r\n")
