@@ -18,9 +18,9 @@ head only after it was handed all of it."""
 MAX_CHUNKS: Final = 1024
 """Most chunks of one body. The largest body in chunks of a kilobyte has so many; libraries and proxies send 4 KiB and more."""
 
-MAX_UNWANTED_BYTES: Final = 65_536
-"""Most that is read of a request's body once it has been answered, in bytes: enough for what was on its way to end, so that the
-connection can be kept, and as large as most bodies may be."""
+MAX_UNWANTED_BYTES: Final = 1_048_576 + 65_536
+"""Most that is read of a request's body once it has been answered, in bytes, so that the connection can be kept: the largest that
+any operation takes, and 64 bytes for the framing of each of MAX_CHUNKS."""
 
 
 @dataclass(frozen=True, slots=True)

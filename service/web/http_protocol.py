@@ -10,7 +10,8 @@ that drips, and a client that does not read. What it refuses by itself it answer
 | nothing of an answer is taken            | `write_s`   | cut off; the next request is not begun before |
 | more than `max_connections` are open     |             | the one that waited longest is closed; 503 where none waits |
 | what comes is no HTTP, or too long       |             | 400, 413, 414, 431, 501 in the form of every error |
-| a body goes on after its answer          | 64 KiB      | closed                                       |
+| a body goes on after its answer          | `MAX_UNWANTED_BYTES` | closed                              |
+| anything goes on after that              | `linger_s`, `LINGER_BYTES` | cut off                       |
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, Request
 from uvicorn.server import ServerState
 
 from service.telemetry import get_logger
-from service.web.http_bounds import ANSWERING_BYTES, BETWEEN_BYTES, Bounds
+from service.web.http_bounds import ANSWERING_BYTES, BETWEEN_BYTES, LINGER_BYTES, Bounds
 from service.web.http_connections import Connections
 from service.web.http_framing import MAX_UNWANTED_BYTES, SLICE_BYTES, Refusal, RequestReader
 from service.web.http_writing import Writing
@@ -58,6 +59,7 @@ class BoundedProtocol(H11Protocol):
         self.conn: RequestReader = RequestReader(MAX_HEAD_BYTES, may_begin=lambda: not self.flow.write_paused)
         self._held = bytearray()
         self._unwanted = 0
+        self._thrown_away: int | None = None
         self._stage: tuple[Stage, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -77,7 +79,12 @@ class BoundedProtocol(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Some of a request has come, or several requests."""
+        """Some of a request has come, or several requests; or what nobody wants any more."""
+        if self._thrown_away is not None:
+            self._thrown_away += len(data)
+            if self._thrown_away > LINGER_BYTES:
+                self.transport.abort()
+            return
         self._held += data
         self._feed()
         self._watch()
@@ -85,7 +92,7 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """A request was answered; the rest of its body, or the next request, may be there already. The next is not begun while
         the client does not take this one's answer."""
-        if not self.transport.is_closing():
+        if not self._is_closing():
             self.transport.set_write_buffer_limits(BETWEEN_BYTES)
         super().on_response_complete()
         self._feed()
@@ -101,7 +108,7 @@ class BoundedProtocol(H11Protocol):
     def resume_writing(self) -> None:
         """It does again: what came meanwhile is begun."""
         super().resume_writing()
-        if not self.transport.is_closing() and self.conn.their_state is h11.IDLE:
+        if not self._is_closing() and self.conn.their_state is h11.IDLE:
             self.flow.resume_reading()
             self.handle_events()
             self._feed()
@@ -118,17 +125,17 @@ class BoundedProtocol(H11Protocol):
 
     def _feed(self) -> None:
         """Have what has come read, a slice at a time, until a request is whole: what follows it waits for its answer."""
-        while self._held and not self.transport.is_closing() and self.conn.reads():
+        while self._held and not self._is_closing() and self.conn.reads():
             some = bytes(self._held[:SLICE_BYTES])
             del self._held[:SLICE_BYTES]
             super().data_received(some)
             self._bound_unwanted(len(some))
-        if self._held and not self.transport.is_closing():
+        if self._held and not self._is_closing():
             self.flow.pause_reading()
 
     def _bound_unwanted(self, received: int) -> None:
         """Close where a body goes on and on though it was answered."""
-        if self.conn.their_state is not h11.SEND_BODY or self.conn.our_state not in {h11.DONE, h11.MUST_CLOSE}:
+        if self.conn.their_state is not h11.SEND_BODY or self.conn.our_state is not h11.DONE:
             self._unwanted = 0
             return
         self._unwanted += received
@@ -140,10 +147,10 @@ class BoundedProtocol(H11Protocol):
         """Have the application told of what was read. Refuse what is no HTTP, in our words and not in uvicorn's."""
         super().handle_events()
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete and not self.transport.is_closing():
+        if cycle is not None and not cycle.response_complete and not self._is_closing():
             self.transport.set_write_buffer_limits(ANSWERING_BYTES)
         refusal = self.conn.refusal()
-        if refusal is None or self.transport.is_closing():
+        if refusal is None or self._is_closing():
             return
         if refusal.status == 413:
             self._count("chunks")
@@ -177,10 +184,10 @@ class BoundedProtocol(H11Protocol):
     def _awaited(self) -> tuple[Stage, object] | None:
         """What is waited for, and of which request: None where no deadline of a request's runs, or it is over."""
         now_s = self.loop.time()
-        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+        if self.conn.their_state is h11.SEND_BODY and not self._is_closing():
             self.shared.waits(self, "body", now_s=now_s)
             return "body", self.cycle
-        if self.transport.is_closing() or self.flow.write_paused:
+        if self._is_closing() or self.flow.write_paused:
             # How long that may take is the writing's affair, and between two requests it is not idle before.
             self.shared.waits(self, "reader", now_s=now_s)
             self._unset_keepalive_if_required()
@@ -202,7 +209,7 @@ class BoundedProtocol(H11Protocol):
 
     def _overdue(self, stage: tuple[Stage, object]) -> None:
         self._deadline = None
-        if stage != self._stage or self.transport.is_closing():
+        if stage != self._stage or self._is_closing():
             return
         self._count(f"{stage[0]}_timeout")
         received, _ = self.conn.trailing_data
@@ -252,14 +259,29 @@ class BoundedProtocol(H11Protocol):
             self._close()
 
     def _close(self) -> None:
+        """Close, in two steps where the client is still sending: the answer and our end first."""
+        if self._is_closing():
+            return
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             # Whoever reads the body learns that there is nobody any more; what they answer goes nowhere.
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.close()
+        if self._held or self.conn.their_state in {h11.SEND_BODY, h11.ERROR}:
+            self._thrown_away = 0
+            self._held.clear()
+            self._unset_keepalive_if_required()
+            self.transport.write_eof()
+            self.flow.resume_reading()
+        else:
+            self.transport.close()
         self._watch()
+        if self._thrown_away is not None:
+            self._deadline = self.loop.call_later(self.bounds.linger_s, self.transport.close)
         self._writing.watch()
+
+    def _is_closing(self) -> bool:
+        return self._thrown_away is not None or self.transport.is_closing()
 
     def _end_deadline(self) -> None:
         if self._deadline is not None:
