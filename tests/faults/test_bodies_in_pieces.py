@@ -85,6 +85,25 @@ def test_a_body_in_too_many_chunks_is_413_and_the_connection_closed(service: Aut
 
 
 @pytest.mark.parametrize(
+    "door",
+    [
+        "/oauth/global-token-revocation/connection/",
+        "/oauth/backchannel-logout/connection/",
+        "/webhooks/okta/connection/",
+    ],
+)
+def test_every_door_describes_how_too_many_chunks_are_refused(service: AuthorizationServer, door: str) -> None:
+    """Also the one whose own refusals are all 400: it is not asked."""
+    answer = exchange(url_of(service), head("POST", door + "okta", CHUNKED) + b"1\r\n \r\n" * (MAX_CHUNKS + 1))
+    assert answer is not None
+    paths = service.http.get("/openapi.json").json()["paths"]
+    assert (
+        f"{MAX_CHUNKS} chunks"
+        in paths[door + "{connection_name}"]["post"]["responses"][str(answer.status)]["description"]
+    )
+
+
+@pytest.mark.parametrize(
     ("framing", "body", "status"),
     [
         ((CHUNKED,), b"1\r\n \r\n" * (MAX_CHUNKS + 1), 413),
