@@ -22,6 +22,7 @@ from service.verify.capture import Expected
 from service.verify.encrypted_token import MAX_ENCRYPTED_LENGTH
 from service.verify.logout_token import may_be_logout_token, verify_logout_token
 from service.web.bodies import read_form
+from service.web.http_framing import MAX_CHUNKS
 from service.web.operation import Endpoint, Media, Operation
 from service.web.problems import NO_STORE, problem
 from service.web.state import Request, resources_of
@@ -112,6 +113,7 @@ OPERATIONS = (
         responses={
             200: "Nothing that the token names is honoured any more; also when nothing of it was known.",
             400: "The token or the request is refused; `error_description` says why.",
+            413: f"The body comes in more than {MAX_CHUNKS} chunks: the server, which reads no further, knows no door.",
             503: "Redis or the identity provider's keys cannot be reached. The token is kept and verified later where that "
             "is possible; send it again all the same.",
         },

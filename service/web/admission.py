@@ -88,10 +88,10 @@ class Deadline:
 
         async def send_on(message: Message) -> None:
             nonlocal answered
+            await send(message)
             if not answered and not deadline.expired():
                 deadline.reschedule(None)
             answered = True
-            await send(message)
 
         try:
             async with asyncio.timeout(self.seconds) as deadline:

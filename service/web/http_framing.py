@@ -5,6 +5,7 @@ h11 bounds a head, and not into how many pieces a body is cut: each chunk is an 
 byte is a second of nothing else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,9 +18,9 @@ head only after it was handed all of it."""
 MAX_CHUNKS: Final = 1024
 """Most chunks of one body. The largest body in chunks of a kilobyte has so many; libraries and proxies send 4 KiB and more."""
 
-MAX_UNWANTED_BYTES: Final = 65_536
-"""Most that is read of a request's body once it has been answered, in bytes: enough for what was on its way to end, so that the
-connection can be kept, and as large as most bodies may be."""
+MAX_UNWANTED_BYTES: Final = 1_048_576 + 65_536
+"""Most that is read of a request's body once it has been answered, in bytes, so that the connection can be kept: the largest that
+any operation takes, and 64 bytes for the framing of each of MAX_CHUNKS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,19 @@ class OurFault(h11.RemoteProtocolError):
 class RequestReader(h11.Connection):
     """The server's end of h11, which keeps what is wrong (`fault`) instead of raising it, and reads nothing from there on."""
 
-    def __init__(self, max_head_bytes: int) -> None:
+    def __init__(self, max_head_bytes: int, *, may_begin: Callable[[], bool]) -> None:
+        """`may_begin`: whether another request may be read now."""
         super().__init__(h11.SERVER, max_head_bytes)
+        self._may_begin = may_begin
         self.fault: h11.RemoteProtocolError | None = None
         self.sent_bytes = 0
         """All that was made to be sent."""
+        self._method = b""
         self._chunks = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next part of a request, or that there is none: NEED_DATA also where something is wrong."""
-        if self.fault is not None:
+        if self.fault is not None or (self.their_state is h11.IDLE and not self._may_begin()):
             return h11.NEED_DATA
         try:
             event = super().next_event()
@@ -56,6 +60,14 @@ class RequestReader(h11.Connection):
             self.fault = error
             return h11.NEED_DATA
         return event
+
+    def reads(self) -> bool:
+        """Whether something of a request, or another request, may be read now."""
+        return self.their_state is h11.SEND_BODY or (self.their_state is h11.IDLE and self._may_begin())
+
+    def answers_head(self) -> bool:
+        """Whether an answer that began now would be one to HEAD, which has no content (RFC 9110 section 9.3.2)."""
+        return self.our_state is h11.SEND_RESPONSE and self._method == b"HEAD"
 
     def send(self, event: h11.Event) -> Any:
         """The bytes of an event to send, counted."""
@@ -86,6 +98,7 @@ class RequestReader(h11.Connection):
         """Raise RemoteProtocolError for what h11 would let pass."""
         if isinstance(event, h11.Request):
             self._chunks = 0
+            self._method = event.method
             names = {name for name, _ in event.headers}
             # A proxy that goes by the one would see a request's end elsewhere than we, who go by the other: what follows would be
             # a request of somebody else's (RFC 9112 sections 6.1, 6.3 and 11.2).

@@ -9,8 +9,8 @@ from starlette.types import ASGIApp
 
 from service.settings import Settings
 from service.telemetry import get_logger
-from service.web.http_protocol import Bounds, bounded_protocol
-from service.web.request_limits import MAX_HEAD_BYTES
+from service.web.http_bounds import Bounds
+from service.web.http_protocol import bounded_protocol
 from service.web.requests import security_headers
 
 GRACEFUL_SHUTDOWN_S: Final = 10
@@ -48,7 +48,6 @@ def server_config(app: ASGIApp, settings: Settings, *, bounds: Bounds | None = N
         forwarded_allow_ips=[str(each) for each in settings.trusted_proxies],
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
         timeout_keep_alive=KEEP_ALIVE_S,
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from service.web.http_bounds import Bounds
 from service.web.http_framing import MAX_CHUNKS, MAX_UNWANTED_BYTES
-from service.web.http_protocol import Bounds
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
 from tests.support.http_service import ADMIN_TOKEN, http_service
 from tests.support.raw_http import connect, connected, exchange, head, read_answer
+from tests.support.waiting import eventually
 
 CLOSE = "Connection: close"
 BY_ADMINISTRATOR = f"Authorization: Bearer {ADMIN_TOKEN}"
@@ -83,6 +84,42 @@ def test_a_body_in_too_many_chunks_is_413_and_the_connection_closed(service: Aut
     assert 'logoutd_limited_total{limit="chunks"} 1.0' in service.http.get("/metrics").text
 
 
+@pytest.mark.parametrize(
+    "door",
+    [
+        "/oauth/global-token-revocation/connection/",
+        "/oauth/backchannel-logout/connection/",
+        "/webhooks/okta/connection/",
+    ],
+)
+def test_every_door_describes_how_too_many_chunks_are_refused(service: AuthorizationServer, door: str) -> None:
+    """Also the one whose own refusals are all 400: it is not asked."""
+    answer = exchange(url_of(service), head("POST", door + "okta", CHUNKED) + b"1\r\n \r\n" * (MAX_CHUNKS + 1))
+    assert answer is not None
+    paths = service.http.get("/openapi.json").json()["paths"]
+    assert (
+        f"{MAX_CHUNKS} chunks"
+        in paths[door + "{connection_name}"]["post"]["responses"][str(answer.status)]["description"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("framing", "body", "status"),
+    [
+        ((CHUNKED,), b"1\r\n \r\n" * (MAX_CHUNKS + 1), 413),
+        ((CHUNKED,), b"no size\r\n", 400),
+        ((CHUNKED, "Content-Length: 2"), b"", 400),
+    ],
+)
+def test_a_refused_head_is_answered_without_content_and_its_connection_closed(
+    service: AuthorizationServer, caplog: pytest.LogCaptureFixture, framing: tuple[str, ...], body: bytes, status: int
+) -> None:
+    answer = exchange(url_of(service), head("HEAD", "/healthz", *framing) + body)
+    assert answer is not None
+    assert (answer.status, answer.body, answer.headers["connection"]) == (status, b"", "close")
+    assert caplog.records == []
+
+
 def test_as_many_chunks_as_may_be_are_a_body_like_any_other(service: AuthorizationServer) -> None:
     start = head("POST", "/api/v2/clients", BY_ADMINISTRATOR, CHUNKED, CLOSE)
     answer = exchange(url_of(service), start + b"1\r\n \r\n" * (MAX_CHUNKS - 1) + b"2\r\n{}\r\n0\r\n\r\n")
@@ -122,6 +159,57 @@ def test_a_small_rest_of_a_body_is_taken_and_the_connection_kept(service: Author
         answer = read_answer(connection)
         assert answer is not None
         assert answer.status == 200
+
+
+@pytest.mark.parametrize("size", [1_000_000, 3_000_000])
+@pytest.mark.parametrize(("lines", "status"), [((), 401), ((BY_ADMINISTRATOR,), 413)])
+@pytest.mark.parametrize("pieces", [0, 4096])
+def test_a_large_body_that_is_sent_whole_before_anything_is_read_does_not_lose_its_answer(
+    service: AuthorizationServer, size: int, lines: tuple[str, ...], status: int, pieces: int
+) -> None:
+    """Refused early, whatever is left of it; most clients look for an answer when they have sent everything."""
+    body = b"x" * size
+    if pieces:
+        body = (b"%x\r\n" % pieces + b"x" * pieces + b"\r\n") * (size // pieces) + b"0\r\n\r\n"
+    framing = CHUNKED if pieces else f"Content-Length: {size}"
+    for _ in range(10):
+        with connected(url_of(service)) as connection:
+            # As on a real line, the last of it is sent long after the first was read.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+            connection.sendall(head("POST", "/api/v2/clients", *lines, framing) + body)
+            assert connection.recv(65536).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_a_connection_that_is_closed_while_more_comes_ends_without_a_reset(service: AuthorizationServer) -> None:
+    with connected(url_of(service)) as connection:
+        connection.sendall(
+            head("POST", "/api/v2/clients", BY_ADMINISTRATOR, CHUNKED) + b"1\r\n \r\n" * (MAX_CHUNKS + 1)
+        )
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        connection.sendall(b"x" * 1_000_000)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_whoever_goes_on_sending_after_the_end_is_cut_off_in_time(redis_url: str, tmp_path: Path) -> None:
+    bounds = Bounds(max_connections=64, linger_s=0.3)
+    with (
+        http_service(redis_url, tmp_path, clock=HandClock(), bounds=bounds) as service,
+        connected(url_of(service)) as connection,
+    ):
+        connection.sendall(head("GET", "/healthz", CHUNKED) + b"no size\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+        def is_cut_off() -> bool:
+            try:
+                connection.sendall(b"x")
+            except ConnectionError:
+                return True
+            return False
+
+        assert not is_cut_off()
+        eventually(is_cut_off, bool)
 
 
 def test_requests_that_come_all_at_once_are_answered_one_after_the_other(service: AuthorizationServer) -> None:

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.settings import Settings
-from service.web.http_protocol import Bounds
+from service.web.http_bounds import Bounds
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
 from tests.support.http_service import ADMIN_TOKEN, http_service
@@ -114,6 +114,21 @@ def test_a_connection_between_two_requests_is_kept(redis_url: str, tmp_path: Pat
         answer = read_answer(patient)
         assert answer is not None
         assert answer.status == 200
+
+
+def test_a_connection_whose_last_body_came_after_its_answer_is_kept_between_two_requests_too(
+    redis_url: str, tmp_path: Path
+) -> None:
+    with serving(redis_url, tmp_path, head_s=SOON_S) as service, connected(url_of(service)) as patient:
+        patient.sendall(head("POST", "/api/v2/clients", "Content-Length: 2"))
+        assert patient.recv(65536).startswith(b"HTTP/1.1 401 ")
+        patient.sendall(b"{}")
+        # What is read of it later is known to have been read when others, opened later, have been closed.
+        for _ in range(2):
+            with connected(url_of(service)) as silent:
+                assert read_answer(silent) is None
+        assert is_open(patient)
+        assert limited(service, "head_timeout") == 2
 
 
 def test_a_body_that_drips_is_answered_408(redis_url: str, tmp_path: Path) -> None:

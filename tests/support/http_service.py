@@ -19,7 +19,7 @@ from service.domain.clock import Clock
 from service.keys.generate import generate_signing_keys
 from service.settings import Settings
 from service.web.admission import REQUEST_TIMEOUT_S
-from service.web.http_protocol import Bounds
+from service.web.http_bounds import Bounds
 from service.web.server import server_config
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.waiting import PATIENCE_S, eventually
@@ -36,16 +36,20 @@ def http_service(
     clock: Clock,
     bounds: Bounds | None = None,
     deadline_s: float = REQUEST_TIMEOUT_S,
+    send_buffer: int | None = None,
     **chosen: Any,
 ) -> Iterator[AuthorizationServer]:
     """Serve the application over this Redis, without a worker, until the block ends; yields what calls it.
 
     PUBLIC_URL is where it listens. Its keys are written to `folder`. `bounds` of its connections, `deadline_s` of a request
-    and `chosen` settings are production's where nothing is said.
+    and `chosen` settings are production's where nothing is said; the system keeps `send_buffer` bytes of what is sent to each
+    connection.
     """
     keys = folder / "signing-keys.json"
     keys.write_text(json.dumps(generate_signing_keys()), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = Settings(
             public_url=url,

@@ -149,6 +149,20 @@ async def test_an_answer_that_has_begun_in_time_may_take_longer() -> None:
     assert (answer.status_code, answer.text) == (200, "firstlast")
 
 
+async def test_an_answer_whose_beginning_cannot_be_sent_in_time_is_given_up() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 1:
+            await asyncio.Event().wait()
+
+    app = Deadline(Response(status_code=204), seconds=0.01)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    await asyncio.wait_for(app(scope, Body().receive, send), PATIENCE_S)
+    assert [each.get("status") for each in sent] == [204, 503, None]
+
+
 async def test_probes_pass_while_all_places_are_taken() -> None:
     work, body = Work(), Body()
     body.comes.set()
