@@ -7,7 +7,7 @@ again: telling twice is allowed, telling nobody is not.
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -20,7 +20,7 @@ from service.domain.revocation import Lane, Revocation
 from service.errors import Unavailable
 from service.keys.ring import KeyRing
 from service.outbound import ATTEMPT_DEADLINE_S, Outbound
-from service.store.client_health import Addressee, ClientHealths
+from service.store.client_health import Addressee, Addressees, ClientHealths
 from service.store.deliveries import Deliveries
 from service.store.redeliveries import Redeliveries
 from service.store.schedule import Schedule
@@ -101,13 +101,17 @@ class Notifier:
         self,
         revocation: Revocation,
         claimed: Sequence[Delivery],
-        addressees: Mapping[str, Addressee],
+        addressees: Addressees,
         *,
         lease_until_ms: int,
         planned_ms: int | None = None,
     ) -> None:
         """Try deliveries that are in our hands, all at once. Returns before slow attempts have ended. `planned_ms`: when what
-        they were planned by was read, if that was just now."""
+        they were planned by was read, if that was just now.
+
+        What is for an application that cannot be read is left as it is: its lease runs out, and it comes up again."""
+        for client_id in sorted(addressees.unreadable.intersection(each.client_id for each in claimed)):
+            log.error("client.unreadable", client_id=client_id)
         running = self._of_lane[revocation.lane]
         while len(running) >= MAX_RUNNING:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -126,6 +130,7 @@ class Notifier:
                 )
             )
             for each in claimed
+            if each.client_id not in addressees.unreadable
         ]
         for under_way in (self._running, running):
             under_way.update(tasks)

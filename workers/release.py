@@ -16,6 +16,7 @@ from service.domain.retry_schedule import RetrySchedule
 from service.errors import Unavailable
 from service.store.backlogs import Backlogs, Release, Waiting
 from service.store.client_health import Addressee, ClientHealths
+from service.store.codec import UnreadableError
 from service.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -70,7 +71,10 @@ class Releaser:
 
     async def _look(self, client_ids: Sequence[str], *, hidden_until_ms: int) -> None:
         now_ms = self.clock.now_ms()
-        found = await self.client_healths.addressees(client_ids)
+        addressees = await self.client_healths.addressees(client_ids)
+        if addressees.unreadable:
+            raise UnreadableError("an application")
+        found = addressees.known
         heads = await self.backlogs.heads({each: _allowance(found.get(each), now_ms) for each in client_ids})
         late = await self.backlogs.older_than(
             {

@@ -23,7 +23,7 @@ from service.domain.delivery_plan import plan_deliveries
 from service.domain.revocation import Revocation, SessionsBegunBy
 from service.store.audit import Trail
 from service.store.backlogs import Backlogs
-from service.store.client_health import Addressee, ClientHealths
+from service.store.client_health import Addressees, ClientHealths
 from service.store.covered import Covered, Snapshot
 from service.store.deliveries import Deliveries
 from service.store.people import People
@@ -48,7 +48,7 @@ class _Leased:
     """Deliveries in our hands until a moment, whom they are for, and when what they were planned by was read."""
 
     deliveries: Sequence[Delivery]
-    addressees: Mapping[str, Addressee]
+    addressees: Addressees
     until_ms: int
     read_ms: int
 
@@ -127,11 +127,13 @@ class Revoker:
             return None
         wanted = {target.client_id for snapshot in snapshots.values() for target in snapshot.targets}
         addressees = await self.client_healths.addressees(wanted)
-        applications = {name: each.application for name, each in addressees.items()}
+        applications = {name: each.application for name, each in addressees.known.items()}
         planned = [
             delivery
             for user_id, snapshot in snapshots.items()
-            for delivery in plan_deliveries(revocation, user_id, snapshot.targets, applications)
+            for delivery in plan_deliveries(
+                revocation, user_id, snapshot.targets, applications, unreadable=addressees.unreadable
+            )
         ]
         lease_until_ms = self.clock.now_ms() + LEASE_MS
         if not await self._write_plan(revocation, snapshots, planned, lease_until_ms=lease_until_ms):

@@ -1,6 +1,6 @@
 """What a revocation owes to whom: planned by the worker, and foretold by a dry run, from the same facts in the same way."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from service.domain.application import Application
@@ -21,13 +21,20 @@ class Target:
 
 
 def plan_deliveries(
-    revocation: Revocation, user_id: str, targets: Iterable[Target], applications: Mapping[str, Application]
+    revocation: Revocation,
+    user_id: str,
+    targets: Iterable[Target],
+    applications: Mapping[str, Application],
+    *,
+    unreadable: Collection[str] = (),
 ) -> list[Delivery]:
     """What one revocation owes on behalf of one person (contract: subject-wide and session-scoped logout tokens).
 
     Person-wide: one sub-only token per application, or one per known `sid` where it requires that, or where it holds a
     session that is not covered, which a sub-only token would end as well. One session, ours or upstream: `sub` and `sid`
     to each application in it. An application that cannot be told is a row of its own, with the reason.
+
+    `unreadable`: applications that are registered, and nobody can read how. They are owed what each could take, by `sid`.
     """
     scope = revocation.scope
     one_session = isinstance(scope, OneSession) or (
@@ -35,13 +42,15 @@ def plan_deliveries(
     )
     planned: dict[str, Delivery] = {}
     for target in sorted(targets, key=lambda each: (each.client_id, each.sub, each.sid)):
-        application = applications.get(target.client_id)
-        required = application is not None and application.backchannel_logout_session_required
+        application, unread = applications.get(target.client_id), target.client_id in unreadable
+        required = unread if application is None else application.backchannel_logout_session_required
         by_sid = one_session or required or target.holds_others
         sid = target.sid if by_sid else None
         delivery_id = delivery_id_for(revocation.revocation_id, user_id, target.client_id, target.sub, sid)
         reason = (
-            "client_deleted"
+            None
+            if unread
+            else "client_deleted"
             if application is None
             else "no_logout_uri"
             if application.backchannel_logout_uri is None

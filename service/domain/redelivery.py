@@ -38,6 +38,8 @@ class Held:
     """The revocation ended this session."""
     newer: bool
     """It began after the revocation."""
+    lost: bool = False
+    """Of what the application held by this `sub` there was more than is remembered, also of what the revocation ended."""
 
 
 def plan_redelivery(
@@ -57,7 +59,8 @@ def plan_redelivery(
     A late logout token must not end what has begun since (law 5). Where the application holds the person by the same `sub` in
     a session that is not covered, the delivery of a `sub`-only token is replaced by one for each covered `sid`; so it is where
     the application has come to require a `sid`. Nothing is sent that names a `sid` that a newer session goes by as well: such a
-    row is dead when it is about to be sent (`spare_newer`), where the receipt tells of it.
+    row is dead when it is about to be sent (`spare_newer`), where the receipt tells of it. So it is with what can be told only in
+    part, for some of it is forgotten.
     """
     if delivery.state in OPEN:
         return "still_open"
@@ -79,6 +82,8 @@ def plan_redelivery(
     sids = {each.sid for each in own if each.covered}
     if sids <= others:
         return "newer_session" if others else (_anew(delivery, now_ms),)
+    if others and any(each.lost for each in own):
+        return (_anew(delivery, now_ms),)
     replaced = _replaced(delivery, now_ms)
     return (
         replaced,
@@ -92,7 +97,8 @@ def spare_newer(delivery: Delivery, held: Iterable[Held]) -> tuple[Delivery, ...
     Nobody has to ask for a late attempt: a worker that was down, an application that failed or was paused, a long queue. A
     `sub`-only token would end what has begun at the application since (law 5), so each session that was meant is told of by its
     `sid`, in what is left of the same window. What no token can tell without ending a newer session is dead, where somebody
-    sees it; an application that holds nothing any more of what was meant has been told of it, or has let it expire.
+    sees it; an application that holds nothing any more of what was meant has been told of it, or has let it expire. Unless that
+    was forgotten for want of room: then nobody can name it, and the delivery is dead, whatever else is told of by its `sid`.
     """
     own = [each for each in held if (each.client_id, each.sub) == (delivery.client_id, delivery.sub)]
     if delivery.sid is not None:
@@ -102,13 +108,14 @@ def spare_newer(delivery: Delivery, held: Iterable[Held]) -> tuple[Delivery, ...
     if not others:
         return (delivery,)
     covered = {each.sid for each in own if each.covered}
+    lost = any(each.lost for each in own)
     if not covered:
-        return (_closed(delivery, "skipped", "newer_session"),)
+        return (_closed(delivery, "dead" if lost else "skipped", "newer_session"),)
     if covered <= others:
         return (_closed(delivery, "dead", "newer_session"),)
     rows = [_by_sid(delivery, sid, first_attempt_at_ms=delivery.since_ms) for sid in sorted(covered)]
     return (
-        _closed(delivery, "skipped", "told_by_sid"),
+        _closed(delivery, "dead", "newer_session") if lost else _closed(delivery, "skipped", "told_by_sid"),
         *(_closed(each, "dead", "newer_session") if each.sid in others else each for each in rows),
     )
 

@@ -35,6 +35,19 @@ class Addressee:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Addressees:
+    """Those of some applications that exist, each read by itself."""
+
+    known: Mapping[str, Addressee]
+    unreadable: frozenset[str]
+    """Of these there is a record that nobody can read: they may be told nothing now, and are not gone."""
+
+    def get(self, client_id: str) -> Addressee | None:
+        """The one of this client_id, if it exists and can be read."""
+        return self.known.get(client_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What one attempt says of its application. `attempt`: a name of its own, so that it counts once."""
 
@@ -63,18 +76,22 @@ class ClientHealths:
         found = await self._record.pipeline([_read(each) for each in wanted])
         return {name: _health(flat) for name, flat in zip(wanted, found, strict=True)}
 
-    async def addressees(self, client_ids: Iterable[str]) -> dict[str, Addressee]:
-        """Those of these applications that exist."""
+    async def addressees(self, client_ids: Iterable[str]) -> Addressees:
+        """Those of these applications that exist. What cannot be read of one keeps nobody from reading the others."""
         wanted = sorted(set(client_ids))
         calls: list[Command | Script] = []
         for each in wanted:
             calls += [("GET", keyspace.client(each)), _read(each)]
         found = await self._record.pipeline(calls)
-        return {
-            name: Addressee(application=from_json(Application, raw), health=_health(flat))
-            for name, raw, flat in zip(wanted, found[::2], found[1::2], strict=True)
-            if raw
-        }
+        known: dict[str, Addressee] = {}
+        unreadable: set[str] = set()
+        for name, raw, flat in zip(wanted, found[::2], found[1::2], strict=True):
+            try:
+                if raw:
+                    known[name] = Addressee(application=from_json(Application, raw), health=_health(flat))
+            except ValueError:
+                unreadable.add(name)
+        return Addressees(known=known, unreadable=frozenset(unreadable))
 
     async def take_probe(self, client_id: str, attempt: str, *, now_ms: int, probing_until_ms: int) -> bool:
         """Have this attempt find out whether the application is back; False when that is another's, or not to be done now."""

@@ -178,12 +178,14 @@ def arrived_ms(scope: SessionsBegunBy) -> int | None:
     return None if scope.arrived_at_ms is None else scope.arrived_at_ms + LATE_MARGIN_MS
 
 
-def participation_keys(user_id: str) -> tuple[str, str, str]:
-    """What is remembered of a person's part in applications, and the two indexes of it, as the scripts take them."""
+def participation_keys(user_id: str) -> tuple[str, str, str, str]:
+    """What is remembered of a person's part in applications, the two indexes of it, and what had no room, as the scripts take
+    them."""
     return (
         person_keys.participation(user_id),
         person_keys.participation_until(user_id),
         person_keys.participation_counts(user_id),
+        person_keys.participation_lost(user_id),
     )
 
 

@@ -10,6 +10,7 @@ All of it shares the hash tag `{user_id}`, so that one script can end everything
 | `logoutd:person:{user}:participation` | hash | [client_id, sid, session_id] → sub, session, stamp, until | last `until` in it |
 | `logoutd:person:{user}:participation-until` | zset | the same fields by their `until` | as above |
 | `logoutd:person:{user}:participation-counts` | hash | client_id → how many of them are its own | as above |
+| `logoutd:person:{user}:participation-lost` | hash | [client_id, sub] → lowest stamp of what had no room | last `until` of that |
 | `logoutd:person:{user}:cutoffs` | zset | revocation ids by the stamp they cut through | pruned to receipt_days at each cut-off |
 | `logoutd:person:{user}:logouts` | hash | revocation id → the partial cut-off it made, as JSON | until done |
 | `logoutd:person:{user}:logout-cutoffs` | zset | their ids by the stamp they cut through | pruned to receipt_days at each |
@@ -54,6 +55,11 @@ def participation_until(user_id: str) -> str:
 def participation_counts(user_id: str) -> str:
     """How many of them each application has."""
     return f"{person(user_id)}:participation-counts"
+
+
+def participation_lost(user_id: str) -> str:
+    """Of which application more was to be remembered than there is room for."""
+    return f"{person(user_id)}:participation-lost"
 
 
 def cutoffs(user_id: str) -> str:

@@ -68,6 +68,7 @@ class Redeliveries:
                         person_keys.participation(user_id),
                         person_keys.cutoffs(user_id),
                         person_keys.logout_cutoffs(user_id),
+                        person_keys.participation_lost(user_id),
                     ],
                     [
                         *(revocation.revocation_id, now_ms, revocation.accepted_at_ms, revocation.session_id or ""),

@@ -16,7 +16,7 @@ from service.domain.revocation import (
     Scope,
 )
 from service.store import keyspace, person_keys
-from service.store.codec import to_json
+from service.store.codec import read_json, to_json
 from service.store.durability import Durability
 from service.store.pages import Mark, page_of
 from service.store.record import Command, Record, Script
@@ -202,7 +202,7 @@ def _revocation(revocation_id: str, facts: dict[str, Any]) -> Revocation:
         user_ids=tuple(json.loads(facts["user_ids"])),
         initiator=facts["initiator"],
         reason=facts.get("reason"),
-        scope=_SCOPE.validate_json(facts["scope"]),
+        scope=read_json(_SCOPE, facts["scope"], of="Scope"),
         state=facts["state"],
         accepted_at_ms=int(facts["accepted_at_ms"]),
         revoked_at_ms=moment("revoked_at_ms"),

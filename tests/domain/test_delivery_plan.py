@@ -67,6 +67,15 @@ def test_one_that_requires_sid_is_owed_a_token_for_each_session() -> None:
     ]
 
 
+def test_one_that_cannot_be_read_is_owed_what_any_could_take() -> None:
+    targets = [Target(client_id=each, sub="ada", sid="s-1") for each in ("crm", "gone")]
+    rows = plan_deliveries(REVOCATION, ADA, targets, {}, unreadable={"crm"})
+    assert [(each.client_id, each.sid, each.state, each.reason) for each in rows] == [
+        ("crm", "s-1", "pending", None),
+        ("gone", None, "skipped", "client_deleted"),
+    ]
+
+
 def test_one_that_knows_the_person_by_two_names_is_owed_a_token_for_each() -> None:
     targets = [Target(client_id="crm", sub=each, sid=each) for each in ("ada-2", "ada-1")]
     assert plan(*targets, applications=(application("crm"),)) == [

@@ -224,6 +224,24 @@ def test_of_a_late_one_what_a_newer_session_goes_by_is_a_row_that_says_so() -> N
     ]
 
 
+def test_a_late_one_of_which_something_is_forgotten_is_dead_and_what_is_known_is_told_by_sid() -> None:
+    lost = tuple(replace(each, lost=True) for each in (part("new"), part("old", covered=True)))
+    assert [(each.sid, each.state, each.reason) for each in spare_newer(OPEN_ONE, lost)] == [
+        (None, "dead", "newer_session"),
+        ("old", "pending", None),
+    ]
+    (dead,) = spare_newer(OPEN_ONE, lost[:1])
+    assert (dead.state, dead.reason) == ("dead", "newer_session")
+    assert spare_newer(OPEN_ONE, lost[1:]) == (OPEN_ONE,), "a token for all of them tells of what is forgotten too"
+
+
+def test_one_of_which_something_is_forgotten_is_not_replaced_by_what_is_known() -> None:
+    lost = tuple(replace(each, lost=True) for each in (part("new"), part("old", covered=True)))
+    again = planned(DEAD, *lost)
+    assert again == planned(), "it is closed when it is about to be sent, where the receipt tells of it"
+    assert planned(DEAD, lost[0]) == "newer_session"
+
+
 @pytest.mark.parametrize(
     ("sid", "held", "state"),
     [

@@ -13,9 +13,9 @@ from service.domain.session import Participant, SignIn
 from service.domain.subject import SubjectIdentifier, iss_sub
 from service.store import person_keys
 from tests.support.asgi import Api
-from tests.support.house import CONNECTION, HOUR_S, UPSTREAM, House, user_id
+from tests.support.house import CONNECTION, DAY_S, HOUR_S, UPSTREAM, House, user_id
 from tests.support.identity_provider import IdentityProvider
-from tests.support.strangers import answer, stranger
+from tests.support.strangers import Request, answer, stranger
 from tests.support.waiting import PATIENCE_S
 
 SIGN_INS = 3000
@@ -137,6 +137,39 @@ async def test_a_person_who_signed_in_thousands_of_times_is_signed_out_of_every_
     assert not await house.token_honoured(token)
     assert await house.resources.sessions.of_person(ADA, after=None, limit=10) == ((), None)
     assert await record.run("EXISTS", person_keys.participation(ADA), person_keys.participation_until(ADA)) == 0
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_a_late_attempt_at_what_is_forgotten_for_want_of_room_is_dead_and_not_skipped(
+    house: House, kept: int
+) -> None:
+    moods = [answer(503)]
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        await moods[-1](request, writer)
+
+    async with stranger(behave) as crm:
+        await house.application("crm", crm.url())
+        await house.sign_in("ada", Participant(client_id="crm", sub="crm|ada", sid="old"))
+        for _ in range(kept):
+            await house.sign_in("ada", Participant(client_id="crm", sub="crm|ada", sid="kept"), lasts_s=2 * DAY_S)
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+        moods.append(answer(200))
+        # Past the bound by as many as it takes for the first to go.
+        await sign_in_often(house, most_participation() + TOGETHER)
+        # What applications are told of, or leave, makes room again, and changes nothing of that.
+        newest, _ = await house.resources.sessions.of_person(ADA, after=None, limit=TOGETHER)
+        for each in newest[kept:]:
+            await house.leave(each.session_id, "crm")
+        await house.sweep()
+        told = [each.claims.get("sid") for each in crm.requests]
+
+    rows = {each.sid: (each.state, each.reason) for each in await house.deliveries(rid)}
+    assert rows.pop(None) == ("dead", "newer_session")
+    assert rows == ({"kept": ("delivered", None)} if kept else {})
+    assert told == [None, *["kept"] * kept]
+    assert (await house.receipt(rid)).state == "incomplete"
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -1,14 +1,14 @@
 """Values to JSON and back."""
 
+import traceback
 from dataclasses import replace
 
 import pytest
-from pydantic import ValidationError
 
 from service.domain.application import Application
 from service.domain.connection import Connection, ConnectionOptions
 from service.domain.delivery import Attempt, Delivery
-from service.store.codec import from_json, to_json
+from service.store.codec import UnreadableError, from_json, to_json
 
 DELIVERY = Delivery(
     delivery_id="dlv_1_2",
@@ -59,5 +59,23 @@ def test_whole_numbers_are_written_in_digits() -> None:
 
 @pytest.mark.parametrize("raw", ["", "null", "[]", "{", '{"client_id":"crm"}'])
 def test_what_is_no_such_value_is_refused(raw: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(UnreadableError):
         from_json(Application, raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ('{"client_id": "ada@example.com"', "Application cannot be read: the whole: json_invalid"),
+        (
+            '{"client_id": ["ada@example.com"], "client_secret_hash": "", "created_at_ms": "ada@", "updated_at_ms": 1}',
+            "Application cannot be read: client_id: string_type; created_at_ms: int_parsing",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_not_repeated_in_what_is_told_of_it(raw: str, told: str) -> None:
+    with pytest.raises(UnreadableError) as raised:
+        from_json(Application, raw)
+    assert str(raised.value) == told
+    assert "ada@" not in "".join(traceback.format_exception(raised.value))
+    assert raised.value.__context__ is None

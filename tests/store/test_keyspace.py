@@ -18,6 +18,9 @@ from tests.support.strangers import answer, stranger
 MAP = f"{keyspace.__doc__}\n{person_keys.__doc__}"
 ROWS = re.findall(r"^\| `(logoutd:[^`]+)` \| (\w+) \| .* \| (.*) \|$", MAP, re.MULTILINE)
 
+MOST_PARTICIPATION = 1000
+"""Most entries remembered of one application and person (`service/store/lua/prelude.lua`)."""
+
 PLACEHOLDER = r"\{\w+\}|\b(?:ID|HASH|NAME|CONNECTION)\b"
 
 
@@ -43,6 +46,9 @@ async def fill(house: House) -> None:
         session = await house.sign_in("ada", "crm")
         await house.issue(session, "crm")
         await house.work_off(await house.revoke("ada"))
+    # As after as many sign-ins as there is room for: the next takes the place of the oldest.
+    await resources.record.run("HSET", person_keys.participation_counts(user_id("ada")), "crm", MOST_PARTICIPATION)
+    await house.sign_in("ada", "crm")
     delivering = await house.revoke("ada")
     await house.worker.revoker.revoke(delivering)
     await resources.deliveries.claim(delivering, now_ms=now_ms + DAY_S * 1000, lease_until_ms=now_ms + 2 * DAY_S * 1000)
@@ -124,6 +130,7 @@ async def test_every_key_that_may_be_forgotten_has_its_time_and_no_other_has(hou
         person_keys.identifiers,
         person_keys.sessions,
         person_keys.participation,
+        person_keys.participation_lost,
         person_keys.cutoffs,
         person_keys.logouts,
         person_keys.logout_cutoffs,

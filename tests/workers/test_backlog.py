@@ -117,7 +117,7 @@ async def test_a_record_nobody_can_read_holds_up_no_other_application(house: Hou
         "broken": "pending",
     }
     fault = heard.one("backlog.fault")
-    assert (fault["client_id"], fault["error"], "a secret" in str(heard.lines)) == ("broken", "ValidationError", False)
+    assert (fault["client_id"], fault["error"], "a secret" in str(heard.lines)) == ("broken", "UnreadableError", False)
 
 
 async def test_what_waits_is_let_go_before_the_first_hint(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

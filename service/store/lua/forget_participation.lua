@@ -1,5 +1,5 @@
 -- Applications have been told of a revocation: they hold none of these sessions any more; what a newer sign-in added stays.
--- KEYS  cutoffs, logout-cutoffs, participation, its untils, its counts
+-- KEYS  cutoffs, logout-cutoffs, participation, its untils, its counts, participation-lost
 -- ARGV  revocation_id, session_id when only one was meant or '', json {{client_id, sub, sid or '' for every one}, …},
 --       json {begun_by_ms, sid, or_without_sid, offline, prompt, arrived_ms} of a partial cut-off or '', now_ms
 -- Returns the number of entries dropped

@@ -1,6 +1,6 @@
 -- A refresh token for an application that is in an active session, the first of its family. It inherits the session's stamp.
 -- KEYS  person, sessions, session, session clients, session tokens, token, family, family tokens, participation, its untils,
---       its counts
+--       its counts, participation-lost
 -- ARGV  now_ms, client_id, token hash, session_id, keep_until_ms, json {token field = value},
 --       participation field, participation_until_ms
 -- Returns 'issued' | 'inactive' | 'not_in_session' | 'exists'

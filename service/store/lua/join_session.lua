@@ -1,5 +1,5 @@
 -- Another application joins a session that is honoured.
--- KEYS  person, session, session clients, participation, its untils, its counts
+-- KEYS  person, session, session clients, participation, its untils, its counts, participation-lost
 -- ARGV  now_ms, client_id, participation field, client json, participation json
 -- Returns 'joined' | 'inactive' | the json it joined with before, when that differs
 local person, session, clients = unpack(KEYS)

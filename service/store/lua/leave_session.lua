@@ -1,5 +1,5 @@
 -- An application leaves a session: its refresh tokens there end, offline ones too, and it holds nothing to be told of.
--- KEYS  person, session, session clients, session tokens, participation, its untils, its counts
+-- KEYS  person, session, session clients, session tokens, participation, its untils, its counts, participation-lost
 -- ARGV  client_id, client json it is in the session with, participation field
 -- Returns {token hash that ended, …}; empty also when it is not in it (any more) by these names
 local person, session, clients, tokens = unpack(KEYS)

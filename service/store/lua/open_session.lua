@@ -1,5 +1,5 @@
 -- A sign-in: register the person, refuse what began before their last revocation, give the session its stamp.
--- KEYS  person, identifiers, sessions, session, session clients, ended-sids, participation, its untils, its counts
+-- KEYS  person, identifiers, sessions, session, session clients, ended-sids, participation, its untils, its counts, participation-lost
 -- ARGV  now_ms, auth_time_ms or '', session_id, expires_at_ms, keep_until_ms,
 --       json {connection_id, iss, sub, audit_salt}, json {identifier, …}, json {session field = value},
 --       json {{client_id, participation field, client json, participation json}, …}

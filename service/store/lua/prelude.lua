@@ -16,12 +16,25 @@ end
 -- within the time an entry lives is a machine; the next entry then takes the place of its oldest, never of another's.
 local MOST_PARTICIPATION = 1000
 
--- `keys`: the person's participation, participation-until and participation-counts.
+-- `keys`: the person's participation, participation-until, participation-counts and participation-lost.
 local function forget_entry(keys, field)
   redis.call('ZREM', keys[2], field)
   if redis.call('HDEL', keys[1], field) == 0 then return 0 end
   redis.call('HINCRBY', keys[3], cjson.decode(field)[1], -1)
   return 1
+end
+
+-- Forget an entry that may still be held, for want of room, and remember that there was one: of an application and `sub` the
+-- lowest stamp, for as long as what was forgotten might have lived.
+local function displace_entry(keys, field, now)
+  local lost, raw = keys[4], redis.call('HGET', keys[1], field)
+  forget_entry(keys, field)
+  local entry = raw and cjson.decode(raw)
+  if not entry or entry.until_ms <= now then return end
+  local name = cjson.encode({cjson.decode(field)[1], entry.sub})
+  local lowest = tonumber(redis.call('HGET', lost, name) or false)
+  if not lowest or entry.stamp < lowest then redis.call('HSET', lost, name, whole(entry.stamp)) end
+  if redis.call('PTTL', lost) < entry.until_ms - now then redis.call('PEXPIREAT', lost, whole(entry.until_ms)) end
 end
 
 -- Remember an application's part in a session until a moment; forget what is past its time, a few at a time: no sign-in
@@ -37,12 +50,12 @@ local function remember(keys, field, entry, now)
   if is_new and redis.call('HINCRBY', counts, client, 1) > MOST_PARTICIPATION then
     for _, old in ipairs(redis.call('ZRANGE', untils, 0, -1)) do
       if old ~= field and cjson.decode(old)[1] == client then
-        forget_entry(keys, old)
+        displace_entry(keys, old, now)
         break
       end
     end
   end
-  for _, key in ipairs(keys) do
+  for _, key in ipairs({participation, untils, counts}) do
     if redis.call('PTTL', key) < entry.until_ms - now then redis.call('PEXPIREAT', key, whole(entry.until_ms)) end
   end
 end

@@ -1,9 +1,9 @@
 -- What some applications hold of a person now, and what of it a revocation covers; nothing is changed.
--- KEYS  participation, cutoffs, logout-cutoffs
+-- KEYS  participation, cutoffs, logout-cutoffs, participation-lost
 -- ARGV  revocation_id, now_ms, accepted_at_ms, session_id when only one was meant or '',
 --       json {begun_by_ms, sid, or_without_sid, offline, prompt} of a partial cut-off or '', client_id, …
--- Returns json {{client_id, sub, sid, covered, newer = begun after it}, …}
-local participation, cutoffs, logout_cutoffs = unpack(KEYS)
+-- Returns json {{client_id, sub, sid, covered, newer = begun after it, lost = of what it covers some may have been forgotten}, …}
+local participation, cutoffs, logout_cutoffs, lost = unpack(KEYS)
 local id, now, only = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 local cut = ARGV[5] ~= '' and cjson.decode(ARGV[5])
 -- The oldest cut-offs are forgotten: then the moment it was accepted stands for its stamp.
@@ -19,8 +19,10 @@ for field, raw in pairs(fields_of(participation)) do
     local covered = entry.stamp <= through
     if only ~= '' then covered = entry.session_id == only end
     if cut then covered = covers(cut, entry) end
+    local lowest = tonumber(redis.call('HGET', lost, cjson.encode({name[1], entry.sub})) or false)
     table.insert(found, {
       client_id = name[1], sub = entry.sub, sid = name[2], covered = covered, newer = not covered and entry.stamp > through,
+      lost = lowest ~= nil and lowest <= through,
     })
   end
 end
