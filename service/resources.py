@@ -193,7 +193,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             backlogs=Backlogs(record),
             turns=Turns(record),
             people=people,
-            erasures=Erasures(record, people, dead_letters),
+            erasures=Erasures(record, people, dead_letters, clock=fleet_clock),
             covered=Covered(record),
             upstream=upstream,
             sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),
