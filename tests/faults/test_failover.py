@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 
 from service.accept import LOOK_AFTER_MS
 from service.domain.clock import SystemClock
+from service.domain.subject import iss_sub
 from service.errors import Unavailable
 from service.jobs import QUEUE
 from service.store.fleet_clock import FleetClock
 from service.store.health import inspect_redis
-from tests.support.asgi import SUBJECT, Api, refused, serving
+from tests.support.asgi import ADMINISTRATOR, SUBJECT, Api, refused, serving
 from tests.support.failover import Named, named
 from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import connect
@@ -51,6 +53,11 @@ def sub_id(idp: IdentityProvider) -> dict[str, object]:
     return {"sub_id": {"format": "iss_sub", "iss": idp.issuer, "sub": SUBJECT}}
 
 
+async def give_back(api: Api, token: str) -> httpx.Response:
+    """At /oauth/revoke, by the operator."""
+    return await api.http.post("/oauth/revoke", data={"token": token}, headers=dict(ADMINISTRATOR))
+
+
 async def honoured(api: Api, token: str) -> bool:
     """Whether a refresh token is."""
     answer = await api.introspect(token)
@@ -75,6 +82,54 @@ async def test_a_process_that_only_reads_is_never_answered_from_the_demoted_prim
     assert not (await api.introspect(session_id, token_type_hint="session")).json()["active"]
     told = (await api.get(f"/api/v2/sessions/{session_id}")).json()
     assert told["ended_at"] is not None
+
+
+async def test_what_the_demoted_primary_has_never_heard_of_is_not_taken_for_ended(
+    redis: Named, api: Api, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    """A token that is not known is answered with 200 to whoever gives it back (RFC 7009): nobody may be told so of one that the
+    new primary knows."""
+    await signed_in(api, idp)
+    redis.demote()
+    redis.lead_to_the_new_one()
+    async with serving(redis.url, tmp_path) as another:
+        token = await another.refresh_token(await another.sign_in(idp, "crm"), "crm")
+        assert (await give_back(api, token)).status_code == 200
+        assert not await honoured(another, token)
+
+
+async def test_a_token_cannot_be_given_back_while_the_name_leads_to_the_demoted_primary(
+    redis: Named, api: Api, idp: IdentityProvider
+) -> None:
+    await signed_in(api, idp)
+    redis.demote()
+    refused(await give_back(api, "of-which-it-knows-nothing"), 503, "temporarily_unavailable")
+
+
+@pytest.mark.parametrize("question", ["find", "get", "family", "person", "upstream sid"])
+async def test_whether_there_is_anything_to_end_is_asked_of_the_primary(redis: Named, api: Api, question: str) -> None:
+    """Where there is not, a door answers success and writes nothing that would find out."""
+    parts, token = api.resources, "of-which-it-knows-nothing"
+
+    async def ask() -> object:
+        match question:
+            case "find":
+                return await parts.refresh_tokens.find(token)
+            case "get":
+                return await parts.refresh_tokens.get(token)
+            case "family":
+                return await parts.people.families.has_ended("usr_1", "fam_1")
+            case "person":
+                return await parts.people.resolve("con_1", [iss_sub("https://idp.example", "ada")])
+            case _:
+                return await parts.upstream.people("con_1", "sid")
+
+    await ask()
+    redis.demote()
+    with pytest.raises(Unavailable, match="a replica answers"):
+        await ask()
+    redis.lead_to_the_new_one()
+    await ask()
 
 
 async def test_a_write_refused_by_the_demoted_primary_is_503_until_its_name_leads_to_the_new_one_and_then_succeeds(
