@@ -123,6 +123,7 @@ class Record:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 for _ in range(ASKS):
+                    generation = self._pool.generation
                     role, *answers = await self._beside_role(calls)
                     for each in answers:
                         if isinstance(each, Exception):
@@ -130,7 +131,7 @@ class Record:
                     # Where our user may not ask, it is not known, and is as without asking; `service.store.health` tells of it.
                     if isinstance(role, ResponseError) or role[0] == "master":
                         return answers
-                    self._pool.forsake()
+                    self._pool.forsake(generation)
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
         raise Unavailable("the record cannot be reached (a replica answers)")

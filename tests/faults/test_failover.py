@@ -1,13 +1,16 @@
 """A replica takes over, and the old primary lives on as a replica that hears nothing. Connections to it stay open: nobody may be
 answered from it, and nobody has to be restarted."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.accept import LOOK_AFTER_MS
 from service.domain.clock import SystemClock
@@ -193,6 +196,65 @@ async def test_a_connection_that_was_in_use_when_the_primary_was_found_demoted_i
     redis.lead_to_the_new_one()
     await pool.release(in_use)
     assert (await record.run("ROLE"))[0] == "master"
+
+
+async def test_a_connection_that_finds_out_late_gives_up_none_of_those_made_since(redis: Named, api: Api) -> None:
+    """With many under way at a failover each refusal came with a new connection's end: none of them was used twice."""
+    pool = api.resources.record.client.connection_pool
+    first, late = await pool.get_connection(), await pool.get_connection()
+    redis.demote()
+    redis.lead_to_the_new_one()
+    await refuse(first)
+    new = await pool.get_connection()
+    await new.send_command("ROLE")
+    assert (await new.read_response())[0] == "master"
+    assert await is_used_again(pool, new)
+    await refuse(late)
+    assert await is_used_again(pool, new)
+    for each in (first, late, new):
+        await pool.release(each)
+
+
+async def test_a_look_that_finds_out_late_gives_up_none_of_those_made_since(redis: Named, api: Api) -> None:
+    record, pool = api.resources.record, api.resources.record.client.connection_pool
+    redis.demote()
+    held = asyncio.Event()
+    send = record._send  # held back between the question and what is made of its answer
+
+    async def late(commands: Any) -> Any:
+        answers = await send(commands)
+        held.set()
+        await go_on.wait()
+        return answers
+
+    go_on = asyncio.Event()
+    record._send = late  # type: ignore[method-assign]
+    looking = asyncio.create_task(record.ask(("TIME",)))
+    await held.wait()
+    record._send = send  # type: ignore[method-assign]
+    redis.lead_to_the_new_one()
+    with suppress(Unavailable):
+        await record.run("SET", "a", "1")
+    new = await pool.get_connection()
+    assert await is_used_again(pool, new)
+    go_on.set()
+    await looking
+    assert await is_used_again(pool, new)
+    await pool.release(new)
+
+
+async def refuse(connection: Any) -> None:
+    """A write through it."""
+    await connection.send_command("SET", "a", "1")
+    with pytest.raises(RedisConnectionError, match="it is a replica"):
+        await connection.read_response()
+
+
+async def is_used_again(pool: Any, connection: Any) -> bool:
+    """Whether it stays connected when the pool next hands it out."""
+    writer = connection._writer
+    await pool.ensure_connection(connection)
+    return connection._writer is writer
 
 
 async def test_a_user_that_may_not_ask_for_the_role_is_served_and_warned_of(redis: Named, tmp_path: Path) -> None:
