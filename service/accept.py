@@ -93,19 +93,18 @@ class Sink:
     async def _count(self, request: RevocationRequest) -> None:
         """Raise Held when the connection is held, or is from now on."""
         now_ms = self.clock.now_ms()
-        verdict = await self.blast_radius.count(request, now_ms=now_ms)
+        held = Fact(
+            event="connection.held",
+            connection_id=request.connection_id,
+            initiator=request.initiator,
+            people_total=len(request.user_ids),
+        )
+        verdict = await self.blast_radius.count(request, now_ms=now_ms, tell=lambda: self.trail.append([held]))
         if verdict == "passed":
             return
         named = {"connection_id": request.connection_id, "initiator": request.initiator}
         if verdict == "began":
             log.error("connection.held", **named, people=len(request.user_ids))
-            held = Fact(
-                event="connection.held",
-                connection_id=request.connection_id,
-                initiator=request.initiator,
-                people_total=len(request.user_ids),
-            )
-            await self.trail.append([held])
         found = await self.revocations.get(request.revocation_id)
         if found is not None and found.revoked_at_ms is not None:
             # What was answered with success before is so again, held or not.

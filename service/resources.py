@@ -193,7 +193,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
             backlogs=Backlogs(record),
             turns=Turns(record),
             people=people,
-            erasures=Erasures(record, people, dead_letters),
+            erasures=Erasures(record, people, dead_letters, clock=fleet_clock),
             covered=Covered(record),
             upstream=upstream,
             sessions=Sessions(record, participation_ms=settings.participation_days * DAY_MS),
@@ -258,6 +258,8 @@ class Look:
     answered: bool
     refusal: str | None
     """Why it must not hold the record."""
+    denied: str | None = None
+    """Why asking again is in vain: it answers, and denies our user what it is asked."""
 
 
 async def look_at_redis(settings: Settings) -> Look:
@@ -276,7 +278,11 @@ async def look_at_redis(settings: Settings) -> Look:
             log.warning("redis.finding", level_found=each.level, subject=each.subject, detail=each.detail)
     unfit = unfit_for_the_record(findings)
     refusal = None if unfit is None else f"{unfit.subject}: {unfit.detail}"
-    return Look(answered=all(each.level != "fail" or each.subject != "redis" for each in findings), refusal=refusal)
+    return Look(
+        answered=all(each.level != "fail" or each.subject != "redis" for each in findings),
+        refusal=refusal,
+        denied=next((f"{each.subject}: {each.detail}" for each in findings if each.denied), None),
+    )
 
 
 def unfit_for_the_record(findings: Sequence[Finding]) -> Finding | None:

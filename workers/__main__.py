@@ -12,14 +12,14 @@ from redis.asyncio import Redis
 
 from service.domain.clock import SystemClock
 from service.errors import Unavailable
-from service.keys.ring import SigningKeysError
+from service.keys.ring import SigningKeysError, load_key_ring
 from service.resources import look_at_redis, open_resources
 from service.settings import Settings, SettingsError, load_settings
 from service.store.fleet_clock import FleetClock
 from service.store.heartbeats import Heartbeats
 from service.store.record import Record, open_pool
 from service.telemetry import configure_logging, get_logger
-from workers.worker import LONGEST_PAUSE_S, WorkerProcess
+from workers.worker import LONGEST_PAUSE_S, WorkerProcess, worker_name
 
 log = get_logger(__name__)
 
@@ -41,8 +41,11 @@ def main(arguments: list[str]) -> int:
 
 
 async def work(settings: Settings) -> int:
-    """Open everything, work until SIGTERM or SIGINT, close everything."""
+    """Open everything, work until SIGTERM or SIGINT, close everything; the exit code. Raises SettingsError, SigningKeysError."""
     settings.require("public_url", "signing_keys_file")
+    if settings.signing_keys_file is not None:
+        # Before Redis is waited for: what it says of these changes nothing.
+        load_key_ring(settings.signing_keys_file)
     configure_logging(log_format=settings.log_format, log_level=settings.log_level)
     log.info("worker.starting", **settings.summary())
     stop = asyncio.Event()
@@ -52,13 +55,16 @@ async def work(settings: Settings) -> int:
     refusal = await first_refusal(settings, stop)
     if refusal is not None:
         return _refuse(refusal)
+    if stop.is_set():
+        log.info("worker.stopped", worker=worker_name())
+        return 0
     async with open_resources(settings) as resources:
         await WorkerProcess(resources).run(stop)
     return 0
 
 
 async def first_refusal(settings: Settings, stop: asyncio.Event) -> str | None:
-    """Why this worker must not work with this Redis, or None: as soon as that answers, or `stop` is set.
+    """Why this worker must not work with this Redis, or cannot, or None: as soon as that answers, or `stop` is set.
 
     Nothing can be done before, and what evicts or cannot be waited for must not be begun with just because it was away when the
     worker started. The service goes on asking by itself, at each /readyz.
@@ -66,8 +72,8 @@ async def first_refusal(settings: Settings, stop: asyncio.Event) -> str | None:
     pause_s = LOOK_AGAIN_S
     while not stop.is_set():
         look = await look_at_redis(settings)
-        if look.answered:
-            return look.refusal
+        if look.answered or look.denied:
+            return look.refusal or look.denied
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), timeout=pause_s)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -58,7 +58,8 @@ EVENTS: Final[Mapping[Event, str]] = {
     "sign_in.refused": "A sign-in was refused that had begun before its person was last signed out.",
     "person.erased": "A person's identifiers are forgotten, and their pseudonym leads to nobody from here on, unless "
     "`operation.failed` follows.",
-    "connection.held": "A connection has asked to sign out more people than it may; what it asks for is held from here on.",
+    "connection.held": "A connection has asked to sign out more people than it may; what it asks for is held from here on. "
+    "Written before it is, so perhaps twice.",
     "connection.released": "An operator has ended that: `applied` requests are in force now, `discarded` are forgotten, `left` "
     "are held still.",
     "client.suspended": "An application has not answered for so long that it is asked once an hour from here on.",

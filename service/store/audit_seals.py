@@ -16,6 +16,7 @@ from typing import Final
 
 from service.domain.audit import Fact, cause
 from service.domain.seal import Seal, Stretch, make_seal, place_of, read_seal
+from service.errors import Unavailable
 from service.store import keyspace
 from service.store.audit import Trail, written
 from service.store.audit_verification import PAGE, Expected, Verified, verify
@@ -92,12 +93,16 @@ class Seals:
                 stretch, looked, begins=trim_to or (before.begins if before else stretch.first), after=after
             )
             keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL]
-            if await self._record.script(
+            outcome = await self._record.script(
                 "seal_trail", keys, [stretch.last, looked.pointer, seal.id, seal.text, trim_to]
-            ):
+            )
+            if outcome == -1:
+                return False
+            if outcome:
                 self._newest = seal
                 log.info("audit.sealed", number=seal.number, seal=seal.seal, entries=seal.count, through=stretch.last)
                 return True
+        log.warning("audit.seal_overtaken", tries=MOST_TRIES, entries=stretch.entries.count)
         return False
 
     async def verify(self, *, since: str | None = None, expected: Expected | None = None) -> Verified:
@@ -127,7 +132,12 @@ class Seals:
         missing = await self._missing(latest, key)
         if missing:
             if self._refuse(missing, "audit.cut_back"):
-                await Statistics(self._record).count_cut_back()
+                try:
+                    await Statistics(self._record).count_cut_back()
+                except Unavailable:
+                    # Said again, and counted, the next time: what is not counted alarms nobody.
+                    self._refused = ""
+                    raise
             return None
         self._newest, self._refused = latest, ""
         return _Looked(key=key, pointer=pointer, latest=latest)

@@ -4,7 +4,7 @@ One count for all processes, decided in one atomic step: of two requests for the
 operator's hand alone. What is asked meanwhile has been verified, is not in force, and is kept to be put into force or forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -56,15 +56,19 @@ class BlastRadius:
         """Whether anything is counted."""
         return self._people > 0
 
-    async def count(self, request: RevocationRequest, *, now_ms: int) -> Verdict:
+    async def count(
+        self, request: RevocationRequest, *, now_ms: int, tell: Callable[[], Awaitable[None]] | None = None
+    ) -> Verdict:
         """Count the people of a request, unless they are too many: then the connection is held.
 
-        It is listed before it is held: a crash between the two leaves one on the list that is not held, never a hold that
-        nobody is told of.
+        It is listed, and told of by `tell`, before it is held: a crash between leaves one on the list, and in the audit trail,
+        that is not held yet, and never a hold that nobody is told of. Where `tell` fails it is not held, nor does this pass.
         """
         verdict = await self._hold_or_pass(request, now_ms=now_ms, listed=False)
         if verdict == "unlisted":
             await self._record.run("ZADD", keyspace.HELD_CONNECTIONS, "NX", now_ms, request.connection_id)
+            if tell is not None:
+                await tell()
             verdict = await self._hold_or_pass(request, now_ms=now_ms, listed=True)
         return cast("Verdict", verdict)
 

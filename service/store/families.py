@@ -46,7 +46,7 @@ class Families:
     async def has_ended(self, user_id: str, family_id: str) -> bool:
         """Whether something has ended it, or it is forgotten: then it ends no more."""
         key = person_keys.token_family(user_id, family_id)
-        there, ended = await self._record.pipeline([("EXISTS", key), ("HEXISTS", key, "ended_by")])
+        there, ended = await self._record.ask_all([("EXISTS", key), ("HEXISTS", key, "ended_by")])
         return not there or bool(ended)
 
     async def tokens_ended(self, user_id: str, family_id: str, revocation_id: str) -> int:

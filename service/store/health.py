@@ -31,6 +31,8 @@ class Finding:
     """What was looked at, such as `redis persistence`."""
     detail: str
     """What was found, and for `warn` and `fail` what to do about it; holds no secret."""
+    denied: bool = False
+    """Whether it answers, and denies our user what it is asked: that stays so until somebody changes a password or a right."""
 
 
 async def inspect_redis(
@@ -48,7 +50,8 @@ async def inspect_redis(
         fsync = await _configured(client, "appendfsync")
         tells_role = await _tells_role(client)
     except (RedisError, OSError) as error:
-        return [Finding(level="fail", subject=subject, detail=why_unreachable(error))]
+        denied = any(isinstance(each, AuthenticationError | NoPermissionError) for each in _causes(error))
+        return [Finding(level="fail", subject=subject, detail=why_unreachable(error), denied=denied)]
     worst: Level = "fail" if holds_record else "warn"
     return [
         _version(info, subject),

@@ -72,7 +72,8 @@ class People:
         commands: list[Command | Script] = [("SMEMBERS", identifier_key(connection_id, each)) for each in identifiers]
         opaque = [each.value[0] for each in identifiers if each.format == "opaque"]
         commands += [("HGET", person_keys.person(user_id), "connection_id") for user_id in opaque]
-        answers = await self._record.pipeline(commands)
+        # Of the primary: of nobody known here a message may be acknowledged, and nothing done.
+        answers = await self._record.ask_all(commands)
         named: set[str] = set()
         for members in answers[: len(identifiers)]:
             named.update(members)

@@ -25,9 +25,13 @@ class PrimaryPool(BlockingConnectionPool):
         self.generation = 0
         """Grows each time; a connection is of the one it was begun in."""
 
-    def forsake(self) -> None:
-        """None of the connections made so far leads to the primary any more: use none of them again."""
-        self.generation += 1
+    def forsake(self, generation: int) -> None:
+        """A connection of this generation does not lead to the primary any more: use none of it again, nor of those before.
+
+        One that finds out late, when they have been given up already, says nothing of those made since.
+        """
+        if generation == self.generation:
+            self.generation += 1
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         """Make it usable, anew where it was given up."""
@@ -63,7 +67,7 @@ def losing_connections(kind: type[AbstractConnection], pool: PrimaryPool) -> typ
                 if not _is_of_a_replica(error):
                     raise
                 # Nothing was written, so all of it can be sent again; redis-py does so, through a new connection.
-                pool.forsake()
+                pool.forsake(self.generation)
                 await self.disconnect(nowait=True)
                 raise RedisConnectionError("it is a replica") from error
 

@@ -108,33 +108,44 @@ class Record:
 
     async def ask(self, call: Command | Script) -> Any:
         """Run one command or script that reads, and take the answer of the primary alone: for answers by which somebody is
-        let in, and for Redis' clock. Raises Unavailable where a replica answers.
+        let in or told that nothing is left to end, and for Redis' clock. Raises Unavailable where a replica answers.
 
         A write fails on a replica, and so finds out by itself (`service.store.pool`). A primary that was demoted and lives on
-        would be read from for as long as its connections do, and knows of nothing that was revoked since.
+        would be read from for as long as its connections do, and knows of nothing that came or was revoked since.
         """
+        return (await self._ask([call]))[0]
+
+    async def ask_all(self, calls: Sequence[Command | Script]) -> list[Any]:
+        """The same of several, in one round trip."""
+        return await self._ask(calls) if calls else []
+
+    async def _ask(self, calls: Sequence[Command | Script]) -> list[Any]:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 for _ in range(ASKS):
-                    role, answer = await self._beside_role(call)
-                    if isinstance(answer, Exception):
-                        raise answer
+                    generation = self._pool.generation
+                    role, *answers = await self._beside_role(calls)
+                    for each in answers:
+                        if isinstance(each, Exception):
+                            raise each
                     # Where our user may not ask, it is not known, and is as without asking; `service.store.health` tells of it.
                     if isinstance(role, ResponseError) or role[0] == "master":
-                        return answer
-                    self._pool.forsake()
+                        return answers
+                    self._pool.forsake(generation)
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
         raise Unavailable("the record cannot be reached (a replica answers)")
 
-    async def _beside_role(self, call: Command | Script) -> list[Any]:
-        """What it is, and its answer, through one connection."""
-        if not isinstance(call, Script):
-            return await self._send([("ROLE",), call])
-        answers = await self._send([("ROLE",), self._by_hash(call)])
-        if isinstance(answers[1], NoScriptError):
-            return await self._send([("ROLE",), self._by_source(call)])
-        return answers
+    async def _beside_role(self, calls: Sequence[Command | Script]) -> list[Any]:
+        """What it is, and its answers, through one connection."""
+        answers = await self._send(
+            [("ROLE",), *(self._by_hash(each) if isinstance(each, Script) else each for each in calls)]
+        )
+        if not any(isinstance(each, NoScriptError) for each in answers):
+            return answers
+        return await self._send(
+            [("ROLE",), *(self._by_source(each) if isinstance(each, Script) else each for each in calls)]
+        )
 
     async def pipeline(self, calls: Sequence[Command | Script]) -> list[Any]:
         """Run several commands and scripts in one round trip, in this order, each by itself: no transaction.

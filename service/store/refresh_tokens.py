@@ -162,16 +162,17 @@ class RefreshTokens:
     async def find(self, secret: str) -> RefreshToken | None:
         """What this token stands for or stood for, as long as that is known; whether it is honoured is not asked."""
         hashed = hash_token(secret)
-        owner = await self._record.run("GET", keyspace.token_owner(hashed))
+        # Of the primary: that there is none is answered with success to whoever wants it dead.
+        owner = await self._record.ask(("GET", keyspace.token_owner(hashed)))
         return None if owner is None else await self._read(owner.split(" ")[0], hashed)
 
     async def get(self, refresh_token_id: str) -> RefreshToken | None:
         """The token of this name, likewise."""
-        found = await self._record.run("GET", keyspace.token_hash(refresh_token_id))
+        found = await self._record.ask(("GET", keyspace.token_hash(refresh_token_id)))
         return None if found is None else await self._read(*found.split(" "))
 
     async def _read(self, user: str, hashed: str) -> RefreshToken | None:
-        facts = await self._record.run("HGETALL", person_keys.token(user, hashed))
+        facts = await self._record.ask(("HGETALL", person_keys.token(user, hashed)))
         return _token(user, facts) if facts else None
 
     async def _place(self, hashed: str, name: str, user: str, session_id: str, keep_until: int) -> bool:

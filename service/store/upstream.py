@@ -42,7 +42,7 @@ class UpstreamSessions:
 
     async def people(self, connection_id: str, sid: str) -> frozenset[str]:
         """Everybody who has had a session of this upstream `sid`."""
-        return frozenset(await self._record.run("SMEMBERS", keyspace.upstream_sid(connection_id, fingerprint(sid))))
+        return frozenset(await self._record.ask(("SMEMBERS", keyspace.upstream_sid(connection_id, fingerprint(sid)))))
 
     async def mark_logged_out(
         self, connection_id: str, *, iss: str, sub: str | None, sid: str | None, at_ms: int

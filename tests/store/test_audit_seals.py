@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 
 from service.domain.audit import Fact
 from service.domain.seal import Stretch, fingerprint_of, make_seal, read_seal
+from service.errors import Unavailable
 from service.store import audit_verification, keyspace
 from service.store.audit import Stored, Trail
-from service.store.audit_seals import Seals
+from service.store.audit_seals import MOST_TRIES, Seals
 from service.store.audit_verification import UNSEALED_MS, Expected, Verified
 from service.store.pseudonyms import Pseudonyms
 from service.telemetry import BoundedLines, Numbers
+from tests.support.breaks import Moment, redis_away
+from tests.support.heard import listening
 from tests.support.house import House
 
 OURS, THEIRS = "1" * 32, "2" * 32
@@ -98,6 +101,65 @@ class TestSeals:
         monkeypatch.setattr(Trail, "page", busy)
         assert await house.resources.seals.seal()
         assert (len(seen), len(set(seen))) == (55, 55)
+
+    async def test_say_so_once_where_others_come_between_until_the_tries_run_out(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A trail that is not sealed for so long can be changed unseen, and nothing said that it was not."""
+        await tell(house)
+        page = Trail.page
+
+        async def busy(self: Trail, **asked: Any) -> tuple[Stored, ...]:
+            found = await page(self, **asked)
+            if not found:
+                await tell(house)
+            return found
+
+        monkeypatch.setattr(Trail, "page", busy)
+        with listening() as heard:
+            assert not await house.resources.seals.seal()
+        told = heard.one("audit.seal_overtaken")
+        assert (told["level"], told["tries"]) == ("warning", MOST_TRIES)
+
+    async def test_are_set_once_where_the_reply_to_the_first_is_lost(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Sent again by itself it took its own seal for an entry that had come between, and tried until its tries ran out."""
+        record, seals = house.resources.record, house.resources.seals
+        script, sent = record.script, list[str]()
+
+        async def lost(name: str, *given: Any) -> Any:
+            if name == "seal_trail":
+                sent.append(name)
+                await script(name, *given)
+            return await script(name, *given)
+
+        monkeypatch.setattr(record, "script", lost)
+        await tell(house, 3)
+        with listening() as heard:
+            assert not await seals.seal(), "as where another was quicker"
+        assert len(sent) == 1
+        assert not heard.of("audit.seal_overtaken")
+        found = await seals.verify()
+        assert (found.seals, found.unsealed, found.problem) == (1, 0, None)
+
+    async def test_that_another_worker_has_set_meanwhile_are_left_at_that(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record, script, calls = house.resources.record, house.resources.record.script, list[str]()
+
+        async def late(name: str, *given: Any) -> Any:
+            calls.append(name)
+            if len(calls) == 1:
+                assert await worker(house).seal()
+            return await script(name, *given)
+
+        await tell(house)
+        monkeypatch.setattr(record, "script", late)
+        with listening() as heard:
+            assert not await house.resources.seals.seal()
+        assert calls == ["seal_trail"] * 2, "one of each"
+        assert not heard.of("audit.seal_overtaken")
 
     async def test_are_verified_a_few_stretches_at_a_time(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(audit_verification, "MOST_AT_ONCE", 8)
@@ -382,6 +444,23 @@ class TestWhoeverCanWriteToRedis:
         assert (await sealed.seals.verify()).problem is None, "by itself it is in order"
         found = await sealed.seals.verify(expected=expected(latest))
         assert found.problem == "seal 3, which was expected, is not there"
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    @pytest.mark.parametrize("at", range(1, 6))
+    async def test_is_counted_wherever_redis_goes_away_as_it_is_found(
+        self, sealed: Sealed, at: int, moment: Moment
+    ) -> None:
+        """Said, and not counted, it was never said nor counted again: the metric is what alarms somebody."""
+        sealed.client.delete(keyspace.AUDIT_TRAIL, keyspace.AUDIT_SEAL)
+        await tell(sealed.house)
+        with redis_away(at=at, moment=moment), suppress(Unavailable):
+            await sealed.seals.seal()
+        with listening() as heard:
+            for _ in range(2):
+                assert not await sealed.seals.seal()
+        cut_back = (await sealed.house.resources.statistics.totals()).cut_back
+        assert cut_back in {1, 2}
+        assert len(heard.of("audit.cut_back")) <= 1
 
     async def test_that_writes_all_of_it_anew_is_found_by_whoever_has_seen_a_seal(
         self, sealed: Sealed, capsys: pytest.CaptureFixture[str]

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from service.domain.revocation import RevocationRequest
-from service.errors import Unavailable
+from service.errors import Held, Unavailable
 from service.store import blast_radius
 from service.store.blast_radius import BlastRadius
 from tests.support.breaks import Moment, redis_away
+from tests.support.contents import trail
 from tests.support.house import CONNECTION, House
 from tests.support.pauses import paused
 
@@ -176,3 +177,24 @@ async def test_a_hold_that_begins_while_another_is_being_released_is_counted(hou
             radius.release(CONNECTION, discard=True), lambda: radius.count(asked(1, people=4), now_ms=now_ms)
         )
     assert await radius.count_held() == len(await radius.holds([CONNECTION])) == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6])
+async def test_no_hold_is_missing_from_the_audit_trail_wherever_redis_goes_away_as_it_begins(
+    house: House, redis_url: str, radius: BlastRadius, at: int, moment: Moment
+) -> None:
+    """Told of after it had begun, it was not told of at all where that failed: whoever came next found it held."""
+    sink = replace(house.resources.sink, blast_radius=radius)
+    await house.resources.trail.pseudonyms.key()
+    with redis_away(at=at, moment=moment) as broken, pytest.raises((Unavailable, Held)):
+        await sink.accept(asked(0, people=4))
+    assert broken.happened
+    told = [each for each in trail(redis_url) if each["event"] == "connection.held"]
+    assert told or not await radius.count_held(), "told before it is held"
+    house.clock.advance(0.001)
+    with pytest.raises(Held):
+        await sink.accept(asked(0, people=4))
+    assert await radius.count_held() == 1
+    told = [each for each in trail(redis_url) if each["event"] == "connection.held"]
+    assert {each["people_total"] for each in told} == {4}

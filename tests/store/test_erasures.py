@@ -213,6 +213,89 @@ async def test_whoever_signs_in_meanwhile_is_known_by_all_their_names_or_nobody(
     assert await known(house, EMAIL) == await known(house, iss_sub(UPSTREAM, "ada")) == {ADA}
 
 
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6])
+async def test_an_erasure_in_vain_forgets_no_receipt_and_no_dead_letter_whenever_a_worker_tidies(
+    house: House, at: int
+) -> None:
+    """They have signed in again, and are told so: then what could not be told of them is still there to be tried anew."""
+    rid = await a_dead_letter(house)
+    with paused(at=at) as pause:
+        erased = await pause.around(
+            house.resources.erasures.erase(ADA, CONNECTION, now_ms=house.clock.now_ms()),
+            house.resources.erasures.forget_receipts,
+        )
+    assert (pause.happened, erased) == (True, False)
+    await house.resources.erasures.forget_receipts()
+    assert await house.resources.revocations.get(rid) is not None
+    assert await dead_letters(house) == [1, 1]
+    assert await house.resources.record.run("ZCARD", keyspace.ERASED) == 0
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+async def test_an_erasure_in_vain_that_was_killed_forgets_nothing_and_leaves_them_known_by_all_their_names(
+    house: House, at: int, moment: Moment
+) -> None:
+    rid = await a_dead_letter(house)
+    with redis_away(at=at, moment=moment), pytest.raises(Unavailable):
+        await house.resources.erasures.erase(ADA, CONNECTION, now_ms=house.clock.now_ms())
+    await house.resources.erasures.forget_receipts()
+    house.clock.advance(erasures.UNDER_WAY_MS / 1000)
+    await house.resources.erasures.forget_receipts()
+    assert await house.resources.revocations.get(rid) is not None
+    assert await dead_letters(house) == [1, 1]
+    assert await known(house, EMAIL) == await known(house, iss_sub(UPSTREAM, "ada")) == {ADA}
+    assert await house.resources.record.run("ZCARD", keyspace.ERASED) == 0
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+async def test_an_erasure_that_a_worker_tidies_beside_is_carried_through(house: House, at: int) -> None:
+    """What is only begun is left alone: dropped then, nobody would forget their receipts once it is done."""
+    await house.sign_in("ada", "crm")
+    rid = await house.revoke("ada")
+    await house.work_off(rid)
+    with paused(at=at) as pause:
+        assert await pause.around(
+            house.resources.erasures.erase(ADA, CONNECTION, now_ms=house.clock.now_ms()),
+            house.resources.erasures.forget_receipts,
+        )
+    assert pause.happened
+    assert await house.resources.erasures.forget_receipts() == 1
+    assert await house.resources.revocations.get(rid) is None
+
+
+async def test_an_erasure_in_vain_leaves_an_earlier_one_to_be_carried_through_and_forgets_nothing_since(
+    house: House,
+) -> None:
+    await house.sign_in("ada", "crm")
+    first = await erase(house)
+    house.clock.advance(1)
+    await house.sign_in("ada", "crm")
+    since = await house.revoke("ada")
+    await house.sign_in("ada", "crm")
+    house.clock.advance(1)
+    assert not await house.resources.erasures.erase(ADA, CONNECTION, now_ms=house.clock.now_ms())
+    for rid in (first, since):
+        await house.work_off(rid)
+    house.clock.advance(erasures.UNDER_WAY_MS / 1000)
+    assert await house.resources.erasures.forget_receipts() == 1
+    assert await house.resources.revocations.get(first) is None
+    assert await house.resources.revocations.get(since) is not None
+    assert await known(house, iss_sub(UPSTREAM, "ada")) == {ADA}
+
+
+async def a_dead_letter(house: House) -> str:
+    """A revocation that an application could not be told of, of somebody who is signed in again since."""
+    async with stranger(answer(404)) as app:
+        await house.application("crm", app.url())
+        await house.sign_in("ada", "crm", identifiers=[EMAIL])
+        rid = await house.revoke("ada")
+        await house.work_off(rid)
+    await sign_in_as_the_door_does(house)
+    assert await dead_letters(house) == [1, 1]
+    return rid
+
+
 @pytest.mark.parametrize("at", [1, 2, 3])
 async def test_whoever_was_signing_in_when_somebody_was_erased_is_known_by_all_their_names(
     house: House, at: int

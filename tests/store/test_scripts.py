@@ -71,7 +71,7 @@ RETURNS = {
     "restore_deliveries": [list],
     "resume_client": [0, 1],
     "rotate_refresh_token": [list],
-    "seal_trail": [0, 1],
+    "seal_trail": [-1, 0, 1],
     "settle_delivery": ["lost", "notifying", "completed", "incomplete"],
     "release_hold": [list],
     "replace_record": ["replaced", "changed", "missing"],

@@ -4,22 +4,26 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from service.accept import LOOK_AFTER_MS
 from service.domain.clock import SystemClock
 from service.embedded_redis import EmbeddedRedis
 from service.errors import Unavailable
 from service.jobs import QUEUE
+from service.keys.generate import generate_signing_keys
 from service.store import keyspace
 from service.store.fleet_clock import FleetClock
 from service.store.heartbeats import FRESH_MS
 from tests.support.heard import Heard, listening
 from tests.support.house import House, open_house
+from tests.support.processes import logoutd
 from tests.support.redis_server import connect, start_redis
 from tests.support.strangers import answer, say_and_hold, stranger, wait_then
 from workers import worker as worker_module
@@ -330,6 +334,68 @@ async def test_a_worker_that_waits_for_redis_stops_when_it_is_told_to(tmp_path: 
             stop.set()
             async with asyncio.timeout(PATIENCE_S):
                 assert await looking is None
+
+
+@contextmanager
+def started_without_redis(folder: Path, keys: str) -> Iterator["subprocess.Popen[str]"]:
+    """`logoutd work` as it is run, where there is no Redis."""
+    (folder / "keys.json").write_text(keys, "utf-8")
+    settings = {
+        "PUBLIC_URL": "https://logout.example.com",
+        "SIGNING_KEYS_FILE": str(folder / "keys.json"),
+        "REDIS_URL": f"unix://{folder}/nobody.sock",
+    }
+    process = logoutd("work", environment={f"LOGOUTD_{name}": value for name, value in settings.items()})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_worker_with_keys_it_cannot_use_says_so_and_ends_while_redis_is_away(tmp_path: Path) -> None:
+    """It looked for Redis for ever, and said nothing of its keys until that was back."""
+    with started_without_redis(tmp_path, "{}") as process:
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert said.startswith("logoutd work: ")
+    assert "keys" in said
+
+
+def test_a_worker_told_to_stop_while_it_waits_for_redis_opens_nothing_and_ends_with_0(tmp_path: Path) -> None:
+    with started_without_redis(tmp_path, json.dumps(generate_signing_keys())) as process:
+        assert process.stderr is not None
+        while "redis.finding" not in process.stderr.readline():
+            assert process.poll() is None
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said
+    assert "worker.stopped" in said
+    assert "worker.started" not in said
+
+
+@pytest.mark.parametrize(
+    ("rights", "password", "why"),
+    [
+        (["+@all"], "another", "redis: it refuses our user name or password"),
+        (["+@all", "-info"], "secret", "redis: our user may not run INFO; grant it"),
+    ],
+)
+async def test_a_worker_that_redis_denies_what_it_needs_is_refused_and_waits_for_nothing(
+    tmp_path: Path, rights: list[str], password: str, why: str
+) -> None:
+    """It answers, so it was not away: nobody learned of a wrong password but from a warning each few seconds."""
+    redis = start_redis(tmp_path / "redis", persistent=False)
+    try:
+        with closing(connect(redis)) as client:
+            client.execute_command("ACL", "SETUSER", "ours", "on", ">secret", "~*", "&*", *rights)
+        async with open_house(redis.url, tmp_path) as house:
+            url = SecretStr(redis.url.replace("unix://", f"unix://ours:{password}@"))
+            settings = house.resources.settings.model_copy(update={"redis_url": url})
+            async with asyncio.timeout(PATIENCE_S):
+                assert await first_refusal(settings, asyncio.Event()) == why
+    finally:
+        redis.stop()
 
 
 async def test_the_probe_asks_for_a_worker_of_this_host(house: House) -> None:
