@@ -22,6 +22,7 @@ from service.domain.delivery import OPEN, Delivery
 from service.domain.delivery_plan import plan_deliveries
 from service.domain.revocation import Revocation, SessionsBegunBy
 from service.store.audit import Trail
+from service.store.audit_outcomes import tell_outcomes
 from service.store.backlogs import Backlogs
 from service.store.client_health import Addressees, ClientHealths
 from service.store.covered import Covered, Snapshot
@@ -31,7 +32,6 @@ from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
 from service.telemetry import get_logger
-from workers.audit import tell_outcomes
 from workers.notify import LEASE_MS, Notifier
 
 log = get_logger(__name__)
