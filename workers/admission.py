@@ -20,6 +20,7 @@ from workers.ledger import Held
 from workers.outbound import Outcome
 from workers.release import LONGEST_LOOK_MS, LOOK_MS
 from workers.slots import NoSlotError, Slots
+from workers.sparing import FRESH_MS
 from workers.turns import NoTurnError, has_limits
 
 log = get_logger(__name__)
@@ -36,6 +37,18 @@ ASKS_TO_REST: Final = frozenset({429, 503})
 
 class TooLateError(Exception):
     """So little of its lease is left that another worker may have it before this one has ended. Nothing was sent."""
+
+
+class HeldBackError(Exception):
+    """Its application is not to be told any more, for now. Nothing was sent."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__(held.reason)
+        self.held = held
+
+
+NOT_SENT: Final = (NoSlotError, NoTurnError, TooLateError, HeldBackError)
+"""Why what was admitted is not sent after all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +76,21 @@ class Admission:
             reason = None if first else health.blocked_by
         return None if reason is None else Held(reason=reason, look_at_ms=self._look_at_ms(addressee, reason))
 
+    async def look_again(self, addressee: Addressee, *, read_ms: int) -> None:
+        """Return when it may still be sent, after its wait for a slot and a turn. `read_ms`: when its application was read; what
+        is younger than FRESH_MS stands. Raises HeldBackError, Unavailable."""
+        now_ms = self.clock.now_ms()
+        if now_ms - read_ms < FRESH_MS:
+            return
+        health = await self.client_healths.get(addressee.application.client_id)
+        if addressee.health.opened_at_ms is not None:
+            # A probe is not kept back by what it is to find out.
+            health = replace(health, opened_at_ms=None)
+        reason = health.held(now_ms) or health.blocked_by
+        if reason is not None:
+            look_at_ms = self._look_at_ms(replace(addressee, health=health), reason)
+            raise HeldBackError(Held(reason=reason, look_at_ms=look_at_ms))
+
     async def give_back_probe(self, addressee: Addressee, attempt: str, *, look_at_ms: int) -> None:
         """Nothing was sent after all: where it was to find out whether the application is back, another may, from a moment on.
         Raises Unavailable."""
@@ -71,10 +99,12 @@ class Admission:
             client_id = addressee.application.client_id
             await self.client_healths.give_back_probe(client_id, attempt, look_at_ms=look_at_ms)
 
-    def not_sent(self, error: NoSlotError | NoTurnError | TooLateError) -> Held:
+    def not_sent(self, error: NoSlotError | NoTurnError | TooLateError | HeldBackError) -> Held:
         """Why it was not, after all, and when to look again."""
         now_ms = self.clock.now_ms()
         match error:
+            case HeldBackError():
+                return error.held
             case NoTurnError():
                 return Held(reason=error.reason, look_at_ms=now_ms + max(LOOK_MS, error.wait_ms), crowded=True)
             case NoSlotError() if error.bounced is not None:

@@ -23,15 +23,15 @@ from service.store.redeliveries import Redeliveries
 from service.store.schedule import Schedule
 from service.store.turns import TURN_PATIENCE_MS
 from service.telemetry import get_logger
-from workers.admission import Admission, TooLateError
+from workers.admission import NOT_SENT, Admission, TooLateError
 from workers.after_attempt import after_attempt
 from workers.ledger import Entry, Held, Ledger
 from workers.outbound import Outcome
 from workers.send import Sender
-from workers.slots import PATIENCE_S, NoSlotError, Slots
+from workers.slots import PATIENCE_S, Slots
 from workers.sparing import SparedError, Sparing, read_ms
 from workers.telling import tell_attempt
-from workers.turns import NoTurnError, TurnTaker, slots_for
+from workers.turns import TurnTaker, slots_for
 
 log = get_logger(__name__)
 
@@ -196,11 +196,12 @@ class Notifier:
                 self.turns.of(addressee.application, attempt, lease_until_ms=lease_until_ms),
             ):
                 await sparing.look()
+                await self.admission.look_again(addressee, read_ms=lease_until_ms - LEASE_MS)
                 at_ms, outcome = await self._send(delivery, addressee.application, uri, lease_until_ms)
         except SparedError:
             await self.admission.give_back_probe(addressee, attempt, look_at_ms=self.clock.now_ms())
             raise
-        except (NoSlotError, NoTurnError, TooLateError) as error:
+        except NOT_SENT as error:
             held = self.admission.not_sent(error)
             await self.admission.give_back_probe(addressee, attempt, look_at_ms=held.look_at_ms)
             return self.admission.hold(delivery, addressee, revocation, held)

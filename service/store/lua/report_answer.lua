@@ -10,7 +10,8 @@ if redis.call('EXISTS', removed) == 1 then return 'same' end
 local client, entry, result, attempt, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local known = fields_of(health)
 local rest = math.max(tonumber(ARGV[12]), tonumber(known.rest_until_ms or false) or 0)
-if rest > now then redis.call('HSET', health, 'rest_until_ms', whole(rest)) end
+if rest > now then redis.call('HSET', health, 'rest_until_ms', whole(rest))
+elseif known.rest_until_ms then redis.call('HDEL', health, 'rest_until_ms') end
 if result == 'neither' then
   -- A probe that has found nothing out is over: the next comes when the application has asked for it, or after a pause.
   if known.opened_at_ms and known.probe == attempt then
