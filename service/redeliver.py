@@ -17,7 +17,7 @@ from service.errors import Conflict, NotFound
 from service.jobs import Queue
 from service.store.applications import Applications
 from service.store.audit import Trail
-from service.store.audit_outcomes import tell_outcomes
+from service.store.audit_outcomes import take_back_outcomes, tell_outcomes
 from service.store.dead_letters import DeadLetters
 from service.store.deliveries import Deliveries
 from service.store.pages import Mark
@@ -116,17 +116,11 @@ class Redeliverer:
         for _ in range(TRIES):
             changes = await self._plan(left, refused, now_ms=now_ms, force=force)
             # First, as with every outcome; a row that is tried for each session in its place ends with that.
-            await tell_outcomes(
-                self.trail,
-                [
-                    (revocation, each)
-                    for revocation, change in changes
-                    for each in change.after
-                    if each.state not in OPEN
-                ],
-            )
+            await tell_outcomes(self.trail, _ended(changes))
             outcomes = await self.redeliveries.write(changes, now_ms=now_ms)
             left = []
+            others = [each for each, outcome in zip(changes, outcomes, strict=True) if outcome != "redelivered"]
+            await take_back_outcomes(self.trail, self.deliveries, _ended(others))
             for (revocation, change), outcome in zip(changes, outcomes, strict=True):
                 delivery_id = change.before.delivery.delivery_id
                 if outcome == "changed":
@@ -181,6 +175,10 @@ class Redeliverer:
         if result.opened:
             names = [each.delivery_id for each in result.opened]
             await self.queue.notify(revocation_id, names, now_ms=self.clock.now_ms())
+
+
+def _ended(changes: Sequence[tuple[Revocation, Change]]) -> list[tuple[Revocation, Delivery]]:
+    return [(revocation, each) for revocation, change in changes for each in change.after if each.state not in OPEN]
 
 
 def _tell(revocation: Revocation, change: Change) -> None:

@@ -20,6 +20,7 @@ from workers.ledger import Held
 from workers.outbound import Outcome
 from workers.release import LONGEST_LOOK_MS, LOOK_MS
 from workers.slots import NoSlotError, Slots
+from workers.sparing import FRESH_MS
 from workers.turns import NoTurnError, has_limits
 
 log = get_logger(__name__)
@@ -32,6 +33,22 @@ BE_PATIENT: Final = frozenset({408, 425, 429})
 
 ASKS_TO_REST: Final = frozenset({429, 503})
 """Answers whose `Retry-After` is the whole application's (RFC 6585 section 4, RFC 9110 section 15.6.4)."""
+
+
+class TooLateError(Exception):
+    """So little of its lease is left that another worker may have it before this one has ended. Nothing was sent."""
+
+
+class HeldBackError(Exception):
+    """Its application is not to be told any more, for now. Nothing was sent."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__(held.reason)
+        self.held = held
+
+
+NOT_SENT: Final = (NoSlotError, NoTurnError, TooLateError, HeldBackError)
+"""Why what was admitted is not sent after all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +76,44 @@ class Admission:
             reason = None if first else health.blocked_by
         return None if reason is None else Held(reason=reason, look_at_ms=self._look_at_ms(addressee, reason))
 
-    def without_slot(self, error: NoSlotError | None = None) -> Held:
-        """The same of one that found no slot, or found it too late."""
-        if error is not None and error.bounced is not None:
-            return Held(reason=error.bounced, look_at_ms=self.clock.now_ms() + FIRST_PROBE_MS)
-        return Held(reason="busy", look_at_ms=self.clock.now_ms() + LOOK_MS, crowded=True)
+    async def look_again(self, addressee: Addressee, *, read_ms: int) -> None:
+        """Return when it may still be sent, after its wait for a slot and a turn. `read_ms`: when its application was read; what
+        is younger than FRESH_MS stands. Raises HeldBackError, Unavailable."""
+        now_ms = self.clock.now_ms()
+        if now_ms - read_ms < FRESH_MS:
+            return
+        health = await self.client_healths.get(addressee.application.client_id)
+        if addressee.health.opened_at_ms is not None:
+            # A probe is not kept back by what it is to find out.
+            health = replace(health, opened_at_ms=None)
+        reason = health.held(now_ms) or health.blocked_by
+        if reason is not None:
+            look_at_ms = self._look_at_ms(replace(addressee, health=health), reason)
+            raise HeldBackError(Held(reason=reason, look_at_ms=look_at_ms))
 
-    def without_turn(self, error: NoTurnError) -> Held:
-        """The same of one that found its application's own limit used up."""
-        look_at_ms = self.clock.now_ms() + max(LOOK_MS, error.wait_ms)
-        return Held(reason=error.reason, look_at_ms=look_at_ms, crowded=True)
+    async def give_back_probe(self, addressee: Addressee, attempt: str, *, look_at_ms: int) -> None:
+        """Nothing was sent after all: where it was to find out whether the application is back, another may, from a moment on.
+        Raises Unavailable."""
+        # Nothing but a probe comes this far while the breaker is not closed.
+        if addressee.health.opened_at_ms is not None:
+            client_id = addressee.application.client_id
+            await self.client_healths.give_back_probe(client_id, attempt, look_at_ms=look_at_ms)
+
+    def not_sent(self, error: NoSlotError | NoTurnError | TooLateError | HeldBackError) -> Held:
+        """Why it was not, after all, and when to look again."""
+        now_ms = self.clock.now_ms()
+        match error:
+            case HeldBackError():
+                return error.held
+            case NoTurnError():
+                return Held(reason=error.reason, look_at_ms=now_ms + max(LOOK_MS, error.wait_ms), crowded=True)
+            case NoSlotError() if error.bounced is not None:
+                return Held(reason=error.bounced, look_at_ms=now_ms + FIRST_PROBE_MS)
+            case NoSlotError():
+                return Held(reason="busy", look_at_ms=now_ms + LOOK_MS, crowded=True)
+            case TooLateError():
+                # Our own doing: it says nothing of how much the application can take.
+                return Held(reason="busy", look_at_ms=now_ms + LOOK_MS)
 
     def behind_others(self, delivery: Delivery, addressee: Addressee) -> Held | None:
         """Where an application limits what it takes and deliveries wait for it, a new one stands behind them: it would take
@@ -113,7 +158,8 @@ class Admission:
         """Tell the fleet what this attempt says of the application, where that is news."""
         now_ms = self.clock.now_ms()
         answered, rest_until_ms = answers(outcome), asks_to_rest_until_ms(outcome, now_ms)
-        if rest_until_ms is None and (answered is None or (answered and addressee.health.answers)):
+        health = addressee.health
+        if rest_until_ms is None and (health.opened_at_ms is None if answered is None else answered and health.answers):
             return
         client_id = addressee.application.client_id
         report = Report(client_id=client_id, attempt=attempt, answered=answered, rest_until_ms=rest_until_ms)

@@ -16,6 +16,7 @@ from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation, SessionsBegunBy, State
 from service.resources import end_tasks
 from service.store.audit import Trail
+from service.store.audit_outcomes import take_back_outcomes, tell_outcomes
 from service.store.backlogs import Backlogs, Hold, Waiting
 from service.store.covered import Covered, Told
 from service.store.deliveries import Deliveries, Settlement
@@ -23,7 +24,6 @@ from service.store.people import is_prompt
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
 from service.telemetry import get_logger
-from workers.audit import tell_outcomes
 
 log = get_logger(__name__)
 
@@ -180,6 +180,11 @@ class Ledger:
         )
         await self._covered.forget_participation(
             (_told(each) for each in kept if each.after.state == "delivered"), now_ms=now_ms
+        )
+        lost = [each for each, state in zip(entries, states, strict=True) if state == "lost"]
+        # Last: what this cannot say must not keep anything from being done for those that were kept.
+        await take_back_outcomes(
+            self._trail, self._deliveries, [(each.revocation, row) for each in lost for row in each.ended]
         )
         return states
 

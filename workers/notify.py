@@ -5,36 +5,33 @@ again: telling twice is allowed, telling nobody is not.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from service.domain.application import Application
 from service.domain.clock import Clock
-from service.domain.delivery import MAX_ATTEMPTS_SHOWN, OPEN, Attempt, Delivery
+from service.domain.delivery import OPEN, Delivery
 from service.domain.retry_schedule import RetrySchedule
 from service.domain.revocation import Lane, Revocation
 from service.errors import Unavailable
-from service.keys.ring import KeyRing
-from service.outbound import ATTEMPT_DEADLINE_S, Outbound
+from service.outbound import ATTEMPT_DEADLINE_S
 from service.store.client_health import Addressee, Addressees, ClientHealths
 from service.store.deliveries import Deliveries
 from service.store.redeliveries import Redeliveries
 from service.store.schedule import Schedule
 from service.store.turns import TURN_PATIENCE_MS
 from service.telemetry import get_logger
-from workers.admission import Admission
-from workers.backoff import next_attempt_ms
+from workers.admission import NOT_SENT, Admission, TooLateError
+from workers.after_attempt import after_attempt
 from workers.ledger import Entry, Held, Ledger
-from workers.logout_token import mint_logout_token
-from workers.outbound import Outcome, post_logout_token
-from workers.slots import PATIENCE_S, NoSlotError, Slots
+from workers.outbound import Outcome
+from workers.send import Sender
+from workers.slots import PATIENCE_S, Slots
 from workers.sparing import SparedError, Sparing, read_ms
 from workers.telling import tell_attempt
-from workers.turns import NoTurnError, TurnTaker, slots_for
+from workers.turns import TurnTaker, slots_for
 
 log = get_logger(__name__)
 
@@ -63,10 +60,8 @@ if LEASE_MS <= (PATIENCE_S + ATTEMPT_DEADLINE_S) * 1000 + TURN_PATIENCE_MS + WRI
 class Notifier:
     """What telling takes; one per worker process."""
 
-    issuer: str
     clock: Clock
-    key_ring: KeyRing
-    outbound: Outbound
+    sender: Sender
     client_healths: ClientHealths
     deliveries: Deliveries
     redeliveries: Redeliveries
@@ -76,7 +71,6 @@ class Notifier:
     turns: TurnTaker
     admission: Admission
     retry_schedule: RetrySchedule = field(default_factory=RetrySchedule)
-    _signers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "sign"))
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _of_lane: dict[Lane, set[asyncio.Task[None]]] = field(default_factory=lambda: {"urgent": set(), "bulk": set()})
 
@@ -150,7 +144,7 @@ class Notifier:
 
     def close(self) -> None:
         """Let go of the threads. Nothing may be attempted after this."""
-        self._signers.shutdown(wait=False)
+        self.sender.close()
 
     async def _see_to(self, addressee: Addressee | None, sparing: Sparing, lease_until_ms: int) -> None:
         delivery, revocation = sparing.delivery, sparing.revocation
@@ -202,68 +196,35 @@ class Notifier:
                 self.turns.of(addressee.application, attempt, lease_until_ms=lease_until_ms),
             ):
                 await sparing.look()
-                at_ms, began = self.clock.now_ms(), time.monotonic()
-                if at_ms + ATTEMPT_DEADLINE_S * 1000 + WRITE_MS > lease_until_ms:
-                    # It has waited for so long, or stood still, that another worker may send it before this one has ended.
-                    return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot())
-                outcome = await self._attempt(delivery, addressee.application, uri)
-                # How long it kept us, which may be longer than until its status was there: some replies have no end.
-                took_ms = round((time.monotonic() - began) * 1000)
-                self.admission.heed(delivery.client_id, outcome)
-                self.slots.report(delivery.client_id, answered=outcome.status is not None, duration_ms=took_ms)
-        except NoSlotError as error:
-            return self.admission.hold(delivery, addressee, revocation, self.admission.without_slot(error))
-        except NoTurnError as error:
-            return self.admission.hold(delivery, addressee, revocation, self.admission.without_turn(error))
+                await self.admission.look_again(addressee, read_ms=lease_until_ms - LEASE_MS)
+                at_ms, outcome = await self._send(delivery, addressee.application, uri, lease_until_ms)
+        except SparedError:
+            await self.admission.give_back_probe(addressee, attempt, look_at_ms=self.clock.now_ms())
+            raise
+        except NOT_SENT as error:
+            held = self.admission.not_sent(error)
+            await self.admission.give_back_probe(addressee, attempt, look_at_ms=held.look_at_ms)
+            return self.admission.hold(delivery, addressee, revocation, held)
         await self.admission.report(addressee, outcome, attempt)
-        return self._after(delivery, addressee, outcome, at_ms), None
-
-    async def _attempt(self, delivery: Delivery, application: Application, uri: str) -> Outcome:
-        loop = asyncio.get_running_loop()
-        try:
-            token = await loop.run_in_executor(
-                self._signers,
-                lambda: mint_logout_token(
-                    delivery,
-                    key_ring=self.key_ring,
-                    algorithm=application.id_token_signed_response_alg,
-                    issuer=self.issuer,
-                    now_s=self.clock.now_ms() // 1000,
-                ),
-            )
-            tls = application.tls_identity
-            return await post_logout_token(self.outbound, uri=uri, token=token, tls=tls, clock=self.clock)
-        except KeyError:
-            return Outcome(status=None, error="no_signing_key", verdict="try_later", retry_after_s=None, duration_ms=0)
-        except Exception:  # counted as an attempt like any other, so that it ends some day
-            log.exception("delivery.attempt_fault", delivery_id=delivery.delivery_id)
-            return Outcome(status=None, error="internal_error", verdict="try_later", retry_after_s=None, duration_ms=0)
-
-    def _after(self, delivery: Delivery, addressee: Addressee, outcome: Outcome, at_ms: int) -> Delivery:
-        attempt = Attempt(at_ms=at_ms, duration_ms=outcome.duration_ms, status=outcome.status, error=outcome.error)
-        tried = replace(
-            delivery,
-            attempts=(*delivery.attempts, attempt)[-MAX_ATTEMPTS_SHOWN:],
-            attempt_count=delivery.attempt_count + 1,
-            first_attempt_at_ms=delivery.first_attempt_at_ms or at_ms,
-            next_attempt_at_ms=None,
+        tried = after_attempt(
+            delivery, addressee, outcome, at_ms, now_ms=self.clock.now_ms(), schedule=self.retry_schedule
         )
-        if outcome.verdict == "delivered":
-            return replace(tried, state="delivered", reason=None, held_since_ms=None)
-        if outcome.verdict == "rejected":
-            return replace(tried, state="dead", reason=outcome.error, held_since_ms=None)
-        due_ms = next_attempt_ms(
-            attempt_count=tried.attempt_count,
-            # A pause stops the clock.
-            first_attempt_ms=max(tried.since_ms or at_ms, addressee.health.resumed_at_ms or 0),
-            now_ms=self.clock.now_ms(),
-            retry_after_s=outcome.retry_after_s,
-            random=random.random,
-            schedule=self.retry_schedule,
-        )
-        if due_ms is None:
-            return replace(tried, state="dead", reason="gave_up", held_since_ms=None)
-        return replace(tried, state="retrying", reason=None, next_attempt_at_ms=due_ms)
+        return tried, None
+
+    async def _send(
+        self, delivery: Delivery, application: Application, uri: str, lease_until_ms: int
+    ) -> tuple[int, Outcome]:
+        """When it was sent, and what came of it. Raises TooLateError."""
+        at_ms, began = self.clock.now_ms(), time.monotonic()
+        if at_ms + ATTEMPT_DEADLINE_S * 1000 + WRITE_MS > lease_until_ms:
+            # It has waited for so long, or stood still, that another worker may send it before this one has ended.
+            raise TooLateError
+        outcome = await self.sender.send(delivery, application, uri)
+        # How long it kept us, which may be longer than until its status was there: some replies have no end.
+        took_ms = round((time.monotonic() - began) * 1000)
+        self.admission.heed(delivery.client_id, outcome)
+        self.slots.report(delivery.client_id, answered=outcome.status is not None, duration_ms=took_ms)
+        return at_ms, outcome
 
     async def _tidy_schedule(self, revocation: Revocation, unclaimed: Sequence[str]) -> None:
         """Named deliveries that are not to be tried now: drop finished ones from the due index, put the others right."""

@@ -22,6 +22,7 @@ from service.domain.delivery import OPEN, Delivery
 from service.domain.delivery_plan import plan_deliveries
 from service.domain.revocation import Revocation, SessionsBegunBy
 from service.store.audit import Trail
+from service.store.audit_outcomes import take_back_outcomes, tell_outcomes
 from service.store.backlogs import Backlogs
 from service.store.client_health import Addressees, ClientHealths
 from service.store.covered import Covered, Snapshot
@@ -31,7 +32,6 @@ from service.store.revocations import Revocations
 from service.store.schedule import Schedule
 from service.store.statistics import Statistics
 from service.telemetry import get_logger
-from workers.audit import tell_outcomes
 from workers.notify import LEASE_MS, Notifier
 
 log = get_logger(__name__)
@@ -176,7 +176,8 @@ class Revoker:
         sessions_ended = sum(each.active for each in sessions)
         refresh_tokens_revoked = sum(each.live_tokens for each in sessions)
         refresh_tokens_revoked += sum(each.tokens_ended for each in snapshots.values())
-        await tell_outcomes(self.trail, [(revocation, each) for each in planned if each.state not in OPEN])
+        ended = [(revocation, each) for each in planned if each.state not in OPEN]
+        await tell_outcomes(self.trail, ended)
         first = await self.revocations.plan(
             revocation,
             planned,
@@ -185,7 +186,9 @@ class Revoker:
             now_ms=self.clock.now_ms(),
             lease_until_ms=lease_until_ms,
         )
-        if first:
+        if not first:
+            await take_back_outcomes(self.trail, self.deliveries, ended)
+        else:
             skipped = [each.state for each in planned if each.state not in OPEN]
             await self.statistics.count(deliveries=skipped, attempts=[], told_s=[])
             log.info(

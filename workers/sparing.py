@@ -13,8 +13,8 @@ from service.domain.revocation import Revocation
 from service.store.redeliveries import Redeliveries
 
 FRESH_MS: Final = 500
-"""How long what was read of a person's sessions stands, in milliseconds: most deliveries are sent within this of their plan,
-and cost nothing more. A sign-in that comes within it meets the logout token on its way, as it may with any."""
+"""How long what was read of a person's sessions, and of an application, stands, in milliseconds: most deliveries are sent within
+this of their plan, and cost nothing more. A sign-in within it meets the logout token on its way, as it may with any."""
 
 
 class SparedError(Exception):

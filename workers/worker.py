@@ -1,4 +1,4 @@
-"""The worker process put together: jobs, sweeper, heartbeat. Twin of `service.app`.
+"""The worker process as it runs: jobs, sweeper, heartbeat. Twin of `service.app`; its parts are put together in `workers.wiring`.
 
 arq runs the jobs; everything it does badly is done here instead. Its worker ends when Redis goes away: it is started
 again. It forgets jobs: the sweeper remembers. It has no idea of a job that must not be lost: none is.
@@ -20,21 +20,11 @@ from service.errors import Unavailable
 from service.resources import Resources, end_tasks
 from service.store.heartbeats import INTERVAL_S as HEARTBEAT_S
 from service.store.record import CALL_TIMEOUT_S
-from service.store.sessions import DAY_MS
-from service.store.told_keys import ToldKeys
 from service.telemetry import get_logger
-from workers.admission import Admission
+from workers import wiring
 from workers.arq_worker import ArqWorker, guarded
-from workers.audit import KeysTeller
-from workers.ledger import FINISH_S, Ledger
-from workers.notify import Notifier
-from workers.redelivered import Redelivered
-from workers.release import Releaser
-from workers.revoke import Revoker
-from workers.slots import Slots
-from workers.sweep import BATCH, Sweeper
-from workers.turns import TurnTaker
-from workers.verify import Verifier
+from workers.ledger import FINISH_S
+from workers.sweep import BATCH
 
 log = get_logger(__name__)
 
@@ -93,84 +83,12 @@ class WorkerProcess:
         self._resources = resources
         self._arq: dict[Lane, ArqWorker] = {}
         self._stopping = False
-        receipt_ms = resources.settings.receipt_days * DAY_MS
-        slots = Slots(resources.settings.max_concurrent_deliveries)
-        self.notifier = Notifier(
-            issuer=resources.settings.token_issuer,
-            clock=resources.fleet_clock,
-            key_ring=resources.key_ring,
-            outbound=resources.outbound,
-            client_healths=resources.client_healths,
-            deliveries=resources.deliveries,
-            redeliveries=resources.redeliveries,
-            schedule=resources.schedule,
-            ledger=Ledger(
-                clock=resources.fleet_clock,
-                deliveries=resources.deliveries,
-                backlogs=resources.backlogs,
-                schedule=resources.schedule,
-                statistics=resources.statistics,
-                covered=resources.covered,
-                trail=resources.trail,
-            ),
-            slots=slots,
-            turns=TurnTaker(clock=resources.fleet_clock, turns=resources.turns),
-            admission=Admission(
-                clock=resources.fleet_clock,
-                client_healths=resources.client_healths,
-                slots=slots,
-                retry_schedule=resources.settings.retry_schedule,
-                receipt_ms=receipt_ms,
-                trail=resources.trail,
-            ),
-            retry_schedule=resources.settings.retry_schedule,
-        )
-        self.revoker = Revoker(
-            clock=resources.fleet_clock,
-            client_healths=resources.client_healths,
-            backlogs=resources.backlogs,
-            people=resources.people,
-            covered=resources.covered,
-            revocations=resources.revocations,
-            deliveries=resources.deliveries,
-            schedule=resources.schedule,
-            statistics=resources.statistics,
-            trail=resources.trail,
-            notifier=self.notifier,
-        )
-        self.verifier = Verifier(
-            clock=resources.fleet_clock,
-            connections=resources.connections,
-            kept_tokens=resources.kept_tokens,
-            issuer_keys=resources.issuer_keys,
-            logouts=resources.logouts,
-            trail=resources.trail,
-        )
-        self.sweeper = Sweeper(
-            clock=resources.fleet_clock,
-            queue=resources.queue,
-            revocations=resources.revocations,
-            schedule=resources.schedule,
-            backlogs=resources.backlogs,
-            releaser=Releaser(
-                clock=resources.fleet_clock,
-                client_healths=resources.client_healths,
-                backlogs=resources.backlogs,
-                retry_schedule=resources.settings.retry_schedule,
-                receipt_ms=receipt_ms,
-            ),
-        )
-        self.redelivered = Redelivered(
-            clock=resources.fleet_clock,
-            revocations=resources.revocations,
-            deliveries=resources.deliveries,
-            dead_letters=resources.dead_letters,
-            redeliveries=resources.redeliveries,
-        )
-
-        self.keys_teller = KeysTeller(
-            key_ring=resources.key_ring, told_keys=ToldKeys(resources.record), trail=resources.trail
-        )
+        self.notifier = wiring.notifier(resources)
+        self.revoker = wiring.revoker(resources, self.notifier)
+        self.verifier = wiring.verifier(resources)
+        self.sweeper = wiring.sweeper(resources)
+        self.redelivered = wiring.redelivered(resources)
+        self.keys_teller = wiring.keys_teller(resources)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is under way."""

@@ -35,7 +35,8 @@ class ClientDelivery(Answer):
     )
     failing_since: Moment | None = Field(description="Its first failure since it last answered.")
     next_probe_at: Moment | None = Field(
-        description="When it is tried next, while the breaker is open or it has asked to be left alone (`Retry-After`)."
+        description="When it is tried next, while the breaker is open or it has asked to be left alone (`Retry-After`; with the "
+        "breaker closed, that alone)."
     )
     waiting: int = Field(ge=0, description="Logout tokens it is owed that wait until they can be sent.")
 

@@ -20,6 +20,7 @@ Event = Literal[
     "delivery.delivered",
     "delivery.dead",
     "delivery.skipped",
+    "delivery.not_ended",
     "operation.requested",
     "operation.done",
     "operation.failed",
@@ -47,6 +48,8 @@ EVENTS: Final[Mapping[Event, str]] = {
     "delivery.delivered": "An application was told: it answered `status` at attempt number `attempts`.",
     "delivery.dead": "An application could not be told, and nothing more will be tried; `reason` says why.",
     "delivery.skipped": "An application is not told; `reason` says why.",
+    "delivery.not_ended": "The end told of a delivery before this does not hold: another worker or a redelivery had changed it "
+    "meanwhile. `reason` is that end's.",
     "operation.requested": "An operator is about to change something: `resource`, where there is such a thing. Written before "
     "anything is changed.",
     "operation.done": "They have changed it: `operation` is the call's operationId, `resource` what it was done to, "

@@ -82,8 +82,8 @@ class ClientHealth:
 
     @property
     def answers(self) -> bool:
-        """Whether the last that is known of it is an answer: then another changes nothing."""
-        return self.failures == 0 and self.opened_at_ms is None
+        """Whether the last that is known of it is an answer, and no rest: then another answer changes nothing."""
+        return self.failures == 0 and self.opened_at_ms is None and self.rest_until_ms is None
 
     def breaker(self, now_ms: int) -> Breaker:
         """Where the circuit breaker stands. Half open: the next delivery is a probe, or one is under way."""

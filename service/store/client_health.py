@@ -100,6 +100,12 @@ class ClientHealths:
         )
         return bool(taken)
 
+    async def give_back_probe(self, client_id: str, attempt: str, *, look_at_ms: int) -> bool:
+        """Have another delivery find that out: this attempt was not sent. `look_at_ms`: when to look at those that wait, at the
+        latest. False when it was not this one's (any more)."""
+        args: list[str | int | float] = [entry_of(client_id), attempt, look_at_ms]
+        return bool(await self._record.script("give_back_probe", _keys(client_id)[:3], args))
+
     async def report(self, reports: Sequence[Report], *, now_ms: int) -> list[Change]:
         """Note what attempts say, in one round trip, in this order."""
         changes: list[Change] = await self._record.pipeline([self._report(each, now_ms) for each in reports])

@@ -7,6 +7,7 @@ import pytest
 from service.admin.client_delivery import MAX_REASON_LENGTH
 from service.domain.client_health import FIRST_PROBE_MS, OPENS_AFTER
 from service.store.client_health import Report
+from service.web.bodies import moment
 from tests.support.asgi import NOBODY, Api, basic, refused
 from tests.support.identity_provider import IdentityProvider
 from tests.support.strangers import answer, stranger
@@ -54,6 +55,17 @@ async def test_one_that_fails_shows_since_when_and_when_it_is_tried_again(api: A
     assert told["next_probe_at"] is not None
     api.clock.advance(FIRST_PROBE_MS / 1000)
     assert (await delivery_of(api, "shop"))["breaker"] == "half_open"
+
+
+async def test_one_that_rests_shows_until_when_for_as_long_as_that_is_so(api: Api) -> None:
+    await api.client("shop")
+    now_ms = api.clock.now_ms()
+    rest = Report(client_id="shop", attempt="a", answered=None, rest_until_ms=now_ms + 7_000)
+    await api.resources.client_healths.report([rest], now_ms=now_ms)
+    told = await delivery_of(api, "shop")
+    assert (told["breaker"], told["next_probe_at"]) == ("closed", moment(now_ms + 7_000))
+    api.clock.advance(7)
+    assert await delivery_of(api, "shop") == WELL
 
 
 async def test_paused_it_says_so_and_why_and_resumed_it_is_as_before(api: Api) -> None:

@@ -51,6 +51,7 @@ RETURNS = {
     "hold_or_pass": ["passed", "began", "held", "unlisted"],
     "keep_held": [0, 1],
     "forget_sessions": [int],
+    "give_back_probe": [0, 1],
     "hold_deliveries": [int],
     "issue_refresh_token": ["issued", "inactive", "not_in_session", "exists"],
     "join_session": ["joined", "inactive", str],
@@ -226,9 +227,14 @@ async def fall_ill_and_recover(house: House) -> None:
         await resources.schedule.settle(finished=[], done=[], due={}, held=[backlogs.holding(hold)])
     for day in range(1, 7):
         at_ms = now_ms + day * DAY_S * 1000
+        assert await healths.take_probe("crm", f"unsent {day}", now_ms=at_ms, probing_until_ms=at_ms + 20_000)
+        assert await healths.give_back_probe("crm", f"unsent {day}", look_at_ms=at_ms)
         assert await healths.take_probe("crm", f"day {day}", now_ms=at_ms, probing_until_ms=at_ms + 20_000)
         await healths.report([Report(client_id="crm", attempt=f"day {day}", answered=False)], now_ms=at_ms)
     assert (await healths.get("crm")).state == "suspended"
+    at_ms = now_ms + 7 * DAY_S * 1000
+    assert await healths.take_probe("crm", "patience", now_ms=at_ms, probing_until_ms=at_ms + 20_000)
+    await healths.report([Report(client_id="crm", attempt="patience", answered=None)], now_ms=at_ms)
     await healths.pause("crm", reason="maintenance", now_ms=now_ms)
     await healths.resume("crm", now_ms=now_ms)
     await healths.report([Report(client_id="crm", attempt="at last", answered=True)], now_ms=now_ms)

@@ -121,6 +121,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "client_healths.take_probe": lambda: r.client_healths.take_probe(
             "crm", "a", now_ms=now_ms, probing_until_ms=now_ms
         ),
+        "client_healths.give_back_probe": lambda: r.client_healths.give_back_probe("crm", "a", look_at_ms=now_ms),
         "client_healths.report": lambda: r.client_healths.report(
             [Report(client_id="crm", attempt="a", answered=False)], now_ms=now_ms
         ),

@@ -13,6 +13,7 @@ from service.domain.identifiers import delivery_id_for
 from service.domain.revocation import Revocation
 from service.errors import Unavailable
 from tests.support.breaks import redis_away
+from tests.support.contents import trail
 from tests.support.heard import listening
 from tests.support.house import House, open_house, user_id
 from tests.support.redis_server import start_redis
@@ -105,6 +106,22 @@ async def test_each_is_told_whether_its_own_was_kept(house: House) -> None:
     entries = [dead(house, revocation, owed[0]), dead(house, revocation, owed[1], lease_ms=1)]
     assert await asyncio.gather(*map(ledger.write, entries)) == [True, False]
     assert [each.state for each in await house.deliveries(revocation.revocation_id)] == ["dead", "pending"]
+
+
+async def test_of_an_end_that_was_not_kept_the_trail_says_that_it_does_not_hold(house: House, redis_url: str) -> None:
+    revocation, owed = await leased(house, "a", "b")
+    ledger = house.worker.notifier.ledger
+    lost, kept = dead(house, revocation, owed[0], lease_ms=1), dead(house, revocation, owed[1])
+    await asyncio.gather(ledger.write(lost), ledger.write(kept))
+    # Another has done the very same: that holds.
+    await ledger.write(replace(kept, lease_until_ms=1))
+    told = [(each["event"], each["client_id"]) for each in trail(redis_url) if each["event"].startswith("delivery.")]
+    assert told == [
+        ("delivery.dead", "a"),
+        ("delivery.dead", "b"),
+        ("delivery.not_ended", "a"),
+        ("delivery.dead", "b"),
+    ]
 
 
 async def test_without_redis_each_of_a_write_is_told_and_the_next_write_goes_on(house: House) -> None:

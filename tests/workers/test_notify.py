@@ -548,7 +548,8 @@ async def test_one_that_does_not_answer_is_asked_by_few_at_a_time_until_it_does(
 
 async def test_a_fault_of_ours_is_an_attempt_like_any_other_and_ends_some_day(house: House) -> None:
     public = ECKey.import_key(private_key("ES256", 100).as_dict(private=False))
-    house.worker.notifier.key_ring = KeyRing(SigningKeys([SigningKey(algorithm="ES256", key=public)]))  # cannot sign
+    # A key that cannot sign.
+    house.worker.notifier.sender.key_ring = KeyRing(SigningKeys([SigningKey(algorithm="ES256", key=public)]))
     async with stranger(answer()) as app:
         await house.application("crm", app.url())
         rid = await accept(house)

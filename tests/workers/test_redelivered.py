@@ -1,6 +1,7 @@
 """Redeliveries: begun once, told to the application as it is now, and lost in no race with workers that come late."""
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
@@ -488,3 +489,47 @@ async def test_a_finished_redelivery_is_looked_at_once_and_an_open_one_until_it_
         await move(house, "crm", app)
         await house.run_queue()
     assert await left() == ()
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+async def test_of_one_that_two_operators_redeliver_differently_the_trail_and_the_record_say_the_same(
+    house: House, redis_url: str, at: int
+) -> None:
+    rid = await give_up(house, "crm")
+    old = await house.delivery(rid)
+    house.clock.advance(3600)
+    newer = await house.sign_in("ada", "crm")
+
+    async def another() -> None:
+        await house.leave(newer, "crm")
+        house.clock.advance(1)
+        with suppress(Conflict):
+            await house.resources.redeliverer.one(old.delivery_id)
+
+    with paused(at=at) as pause, suppress(Conflict):
+        await pause.around(house.resources.redeliverer.one(old.delivery_id), another)
+    await skipped_as_told(house, redis_url, rid)
+
+
+@pytest.mark.parametrize("at", range(1, 14))
+async def test_of_one_that_two_workers_plan_differently_the_trail_and_the_record_say_the_same(
+    house: House, redis_url: str, at: int
+) -> None:
+    await house.application("crm", None)
+    await house.sign_in("ada", "crm")
+    rid = await house.revoke("ada")
+    async with stranger(answer(200)) as app:
+
+        async def another() -> None:
+            await move(house, "crm", app)
+            await house.work_off(rid)
+
+        with paused(at=at) as pause:
+            await pause.around(house.work_off(rid), another)
+    await skipped_as_told(house, redis_url, rid)
+
+
+async def skipped_as_told(house: House, redis_url: str, rid: str) -> None:
+    told = Counter(each["event"] for each in trail(redis_url))
+    skipped = [each for each in await house.deliveries(rid) if each.state == "skipped"]
+    assert told["delivery.skipped"] - told["delivery.not_ended"] == len(skipped)

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
 from service.domain.client_health import FIRST_PROBE_MS, LONGEST_REST_MS, OPENS_AFTER
+from service.store.client_health import Report
 from tests.support.house import House
 from tests.support.strangers import Behaviour, Request, Stranger, answer, stranger, wait_then
 from workers.release import LOOK_MS
-from workers.slots import PER_UNKNOWN
+from workers.slots import PER_CLIENT, PER_UNKNOWN
+from workers.sparing import FRESH_MS
 
 REST_S = 120
 
@@ -75,6 +78,22 @@ async def test_while_it_rests_nobody_is_told_and_then_all_are(
     assert len(app.requests) == 1 + 3
 
 
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_a_rest_is_forgotten_with_the_first_that_is_heard_after_it_and_not_before(
+    house: House, mood: Mood, app: Stranger, status: int
+) -> None:
+    mood.now = answer(429, retry_after=f"{REST_S}")
+    await owe(house, "ada")
+    sent_before = Report(client_id="crm", attempt="sent before", answered=status < 500)
+    await house.resources.client_healths.report([sent_before], now_ms=house.clock.now_ms())
+    assert (await house.health("crm")).rest_until_ms == house.clock.now_ms() + REST_S * 1000
+
+    mood.now = answer(status)
+    house.clock.advance(REST_S)
+    await house.sweep()
+    assert (await house.health("crm")).rest_until_ms is None
+
+
 async def test_one_that_asks_for_long_is_asked_again_by_another_before_that(
     house: House, mood: Mood, app: Stranger
 ) -> None:
@@ -136,6 +155,54 @@ async def test_who_waits_for_its_slot_when_the_word_comes_is_not_sent(house: Hou
     await house.sweep()
     assert len(app.requests) == PER_UNKNOWN
     assert await states(house, rids) == {("retrying", None), ("pending", "rate_limited")}
+
+
+@pytest.mark.parametrize("reason", ["rate_limited", "circuit_open", "paused"])
+async def test_who_waits_for_its_slot_when_another_process_hears_the_word_is_not_sent(
+    house: House, app: Stranger, reason: str
+) -> None:
+    healths, now_ms = house.resources.client_healths, house.clock.now_ms()
+    async with AsyncExitStack() as stack:
+        await take_every_slot(house, stack)
+        await house.sign_in("ada", "crm")
+        rid = await house.revoke("ada")
+        await house.begin_to_work_off(rid)
+        match reason:
+            case "paused":
+                await healths.pause("crm", reason=None, now_ms=now_ms)
+            case "rate_limited":
+                rest = Report(client_id="crm", attempt="a", answered=None, rest_until_ms=now_ms + REST_S * 1000)
+                await healths.report([rest], now_ms=now_ms)
+            case _:
+                fails = [Report(client_id="crm", attempt=f"{each}", answered=False) for each in range(OPENS_AFTER)]
+                await healths.report(fails, now_ms=now_ms)
+        house.clock.advance(FRESH_MS / 1000)
+    await house.attempts_end()
+    assert await states(house, [rid]) == {("pending", reason)}
+    assert app.requests == []
+    assert await house.waiting("crm") == ((await house.delivery(rid)).delivery_id,)
+
+
+async def test_a_probe_that_had_to_wait_for_its_slot_is_sent(house: House, mood: Mood, app: Stranger) -> None:
+    mood.now = answer(503)
+    await owe(house, *(f"p{number}" for number in range(OPENS_AFTER)))
+    mood.now = answer()
+    house.clock.advance(FIRST_PROBE_MS / 1000)
+    async with AsyncExitStack() as stack:
+        await take_every_slot(house, stack)
+        await house.sign_in("ada", "crm")
+        rid = await house.revoke("ada")
+        await house.begin_to_work_off(rid)
+        house.clock.advance(FRESH_MS / 1000)
+    await house.attempts_end()
+    assert await states(house, [rid]) == {("delivered", None)}
+
+
+async def take_every_slot(house: House, stack: AsyncExitStack) -> None:
+    slots = house.worker.notifier.slots
+    slots.report("crm", answered=True)
+    for _ in range(PER_CLIENT):
+        await stack.enter_async_context(slots.of("crm"))
 
 
 async def test_an_open_breaker_is_probed_when_the_rest_is_over_and_not_before(

@@ -10,7 +10,7 @@ from tests.support.clock import HandClock
 from tests.support.contents import trail
 from tests.support.house import House
 from tests.support.signing_keys import jwk, jwks, write_keys
-from workers.audit import KeysTeller
+from workers.signing_keys_told import KeysTeller
 
 DAY_S = 86_400
 

@@ -10,8 +10,19 @@ if redis.call('EXISTS', removed) == 1 then return 'same' end
 local client, entry, result, attempt, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local known = fields_of(health)
 local rest = math.max(tonumber(ARGV[12]), tonumber(known.rest_until_ms or false) or 0)
-if rest > now then redis.call('HSET', health, 'rest_until_ms', whole(rest)) end
-if result == 'neither' then return 'same' end
+if rest > now then redis.call('HSET', health, 'rest_until_ms', whole(rest))
+elseif known.rest_until_ms then redis.call('HDEL', health, 'rest_until_ms') end
+if result == 'neither' then
+  -- A probe that has found nothing out is over: the next comes when the application has asked for it, or after a pause.
+  if known.opened_at_ms and known.probe == attempt then
+    local again = rest > now and rest or now + tonumber(ARGV[7])
+    if known.suspended_at_ms then again = math.max(rest, now + tonumber(ARGV[10])) end
+    redis.call('HDEL', health, 'probe', 'probing_until_ms')
+    redis.call('HSET', health, 'next_probe_at_ms', whole(again))
+    if not known.paused_at_ms and redis.call('EXISTS', backlog) == 1 then redis.call('ZADD', due, 'LT', whole(again), entry) end
+  end
+  return 'same'
+end
 
 if result == 'answered' then
   if not known.failures then return 'same' end

@@ -1,4 +1,4 @@
-"""What workers tell the audit trail: how deliveries ended, and which keys logout tokens are signed with."""
+"""Telling the audit trail which keys logout tokens are signed with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from service.domain.audit import Fact
 from service.keys.ring import KeyRing
 from service.store.audit import Trail
-from service.store.audit_outcomes import tell_outcomes
 from service.store.told_keys import ToldKeys
-
-__all__ = ["KeysTeller", "tell_outcomes"]
 
 
 @dataclass(kw_only=True)
