@@ -119,8 +119,6 @@ class Redeliverer:
             await tell_outcomes(self.trail, _ended(changes))
             outcomes = await self.redeliveries.write(changes, now_ms=now_ms)
             left = []
-            others = [each for each, outcome in zip(changes, outcomes, strict=True) if outcome != "redelivered"]
-            await take_back_outcomes(self.trail, self.deliveries, _ended(others))
             for (revocation, change), outcome in zip(changes, outcomes, strict=True):
                 delivery_id = change.before.delivery.delivery_id
                 if outcome == "changed":
@@ -129,6 +127,8 @@ class Redeliverer:
                     redelivered.add(delivery_id)
                     opened += [each for each in change.after if each.state in OPEN]
                     _tell(revocation, change)
+            others = [each for each, outcome in zip(changes, outcomes, strict=True) if outcome != "redelivered"]
+            await take_back_outcomes(self.trail, self.deliveries, _ended(others))
             if not left:
                 break
         refused.update(dict.fromkeys(left, "changed"))
