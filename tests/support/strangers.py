@@ -280,6 +280,16 @@ def wait_then(event: asyncio.Event, then: Behaviour) -> Behaviour:
     return behave
 
 
+@dataclass(slots=True)
+class Moody:
+    """Behaves as it is told to at the moment."""
+
+    now: Behaviour
+
+    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        await self.now(request, writer)
+
+
 async def _read_request(reader: asyncio.StreamReader) -> Request:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")

@@ -20,18 +20,19 @@ from service.store.client_health import WELL, ClientHealths
 from tests.support.contents import trail
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
-from tests.support.strangers import Behaviour, Request, Stranger, answer, hang_up, reset, say, stranger, wait_then
+from tests.support.strangers import (
+    Behaviour,
+    Moody,
+    Request,
+    Stranger,
+    answer,
+    hang_up,
+    reset,
+    say,
+    stranger,
+    wait_then,
+)
 from workers.release import FIRST_RELEASE, LOOK_MS, PROBE_LOOK_MS
-
-
-class Moody:
-    """Behaves as it is told to at the moment."""
-
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.now = behaviour
-
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        await self.now(request, writer)
 
 
 async def owe(house: House, count: int, *, client_id: str = "crm", first: int = 0) -> list[str]:

@@ -1,6 +1,5 @@
 """Attempts that come late: what has begun at an application since is not ended by them (law 5), and what was meant is."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 
@@ -14,7 +13,7 @@ from service.errors import Unavailable
 from service.store.redeliveries import Redeliveries
 from tests.support.breaks import Moment, redis_away
 from tests.support.house import DAY_S, House
-from tests.support.strangers import Behaviour, Request, Stranger, answer, stranger
+from tests.support.strangers import Moody, Stranger, answer, stranger
 from workers.slots import PER_CLIENT
 from workers.sparing import FRESH_MS
 from workers.sweep import HEAL_AFTER_MS
@@ -23,23 +22,13 @@ CALLS_OF_A_REPLACEMENT = 12
 """Calls to the record of one attempt that is replaced by others and what follows from it, at most."""
 
 
-class Mood:
-    """How the application answers now; 200 unless a test says otherwise."""
-
-    def __init__(self) -> None:
-        self.now: Behaviour = answer()
-
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        await self.now(request, writer)
+@pytest.fixture
+async def mood() -> Moody:
+    return Moody(answer())
 
 
 @pytest.fixture
-async def mood() -> Mood:
-    return Mood()
-
-
-@pytest.fixture
-async def app(house: House, mood: Mood) -> AsyncIterator[Stranger]:
+async def app(house: House, mood: Moody) -> AsyncIterator[Stranger]:
     """An application, `crm`."""
     async with stranger(mood) as running:
         await house.application("crm", running.url())
@@ -51,7 +40,7 @@ def known(sid: str) -> Participant:
     return Participant(client_id="crm", sub="crm|ada", sid=sid)
 
 
-async def fail_once(house: House, mood: Mood, *sids: str) -> str:
+async def fail_once(house: House, mood: Moody, *sids: str) -> str:
     """Ada is signed in by these `sid`s and signed out, and the application fails when it is told; the revocation."""
     for each in sids:
         await house.sign_in("ada", known(each))
@@ -76,7 +65,7 @@ def sids(app: Stranger) -> list[str | None]:
 
 
 async def test_a_retry_spares_a_newer_session_and_tells_of_the_old_ones_one_by_one(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     rid = await fail_once(house, mood, "old-1", "old-2")
     await house.sign_in("ada", known("new"))
@@ -101,7 +90,7 @@ async def test_a_retry_spares_a_newer_session_and_tells_of_the_old_ones_one_by_o
     assert set(await rows(house, second)) == {None}
 
 
-async def test_a_retry_with_nothing_newer_is_sent_as_it_was_planned(house: House, mood: Mood, app: Stranger) -> None:
+async def test_a_retry_with_nothing_newer_is_sent_as_it_was_planned(house: House, mood: Moody, app: Stranger) -> None:
     rid = await fail_once(house, mood, "old")
     await house.sign_in("bob", "crm")
     await try_again(house)
@@ -110,7 +99,7 @@ async def test_a_retry_with_nothing_newer_is_sent_as_it_was_planned(house: House
 
 
 async def test_a_first_attempt_after_a_pause_spares_what_has_begun_in_it(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     await house.resources.client_healths.pause("crm", reason=None, now_ms=house.clock.now_ms())
     await house.sign_in("ada", known("old"))
@@ -125,7 +114,7 @@ async def test_a_first_attempt_after_a_pause_spares_what_has_begun_in_it(
 
 
 async def test_what_takes_its_place_has_what_is_left_of_its_window_and_no_more(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     rid = await fail_once(house, mood, "old")
     began_ms = (await house.delivery(rid)).first_attempt_at_ms
@@ -144,7 +133,7 @@ async def test_what_takes_its_place_has_what_is_left_of_its_window_and_no_more(
 
 
 async def test_what_the_application_no_longer_holds_is_skipped_with_the_reason(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     rid = await fail_once(house, mood, "old")
     await house.work_off(await house.revoke("ada"))
@@ -157,7 +146,7 @@ async def test_what_the_application_no_longer_holds_is_skipped_with_the_reason(
 
 
 async def test_one_that_knows_all_sessions_by_one_sid_is_not_told_and_the_dead_letter_says_why(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     rid = await fail_once(house, mood, "only")
     await house.sign_in("ada", known("only"))
@@ -170,7 +159,7 @@ async def test_one_that_knows_all_sessions_by_one_sid_is_not_told_and_the_dead_l
 
 
 async def test_of_several_the_one_whose_sid_is_used_again_is_dead_and_the_others_are_told(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     rid = await fail_once(house, mood, "old", "used-again")
     await house.sign_in("ada", known("used-again"))
@@ -190,7 +179,7 @@ async def test_of_several_the_one_whose_sid_is_used_again_is_dead_and_the_others
 
 
 async def test_a_plan_that_is_made_late_names_no_sid_that_is_used_again(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     """The worker was down. Its plan goes by `sid`, for there is a newer session; which `sid` that has, no plan looks at."""
     await house.sign_in("ada", known("same"))
@@ -203,7 +192,7 @@ async def test_a_plan_that_is_made_late_names_no_sid_that_is_used_again(
 
 
 async def test_who_signs_in_while_an_attempt_waits_for_its_slot_is_spared(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     await house.sign_in("ada", known("old"))
     rid = await house.revoke("ada")
@@ -221,7 +210,7 @@ async def test_who_signs_in_while_an_attempt_waits_for_its_slot_is_spared(
 
 @pytest.mark.parametrize(("late_ms", "looks"), [(FRESH_MS - 1, 0), (FRESH_MS, 1)])
 async def test_only_attempts_that_are_late_look(
-    house: House, mood: Mood, app: Stranger, monkeypatch: pytest.MonkeyPatch, late_ms: int, looks: int
+    house: House, mood: Moody, app: Stranger, monkeypatch: pytest.MonkeyPatch, late_ms: int, looks: int
 ) -> None:
     looked = []
     held = Redeliveries.held
@@ -241,7 +230,7 @@ async def test_only_attempts_that_are_late_look(
 
 
 async def test_a_fresh_plan_of_an_old_revocation_need_not_look_again_for_a_sub(
-    house: House, mood: Mood, app: Stranger, monkeypatch: pytest.MonkeyPatch
+    house: House, mood: Moody, app: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thousands at once wait for their plans: each has just looked, and is told at no further cost."""
 
@@ -257,7 +246,7 @@ async def test_a_fresh_plan_of_an_old_revocation_need_not_look_again_for_a_sub(
     assert (await house.delivery(rid)).state == "delivered"
 
 
-async def test_no_probe_is_spent_on_what_is_not_sent(house: House, mood: Mood, app: Stranger) -> None:
+async def test_no_probe_is_spent_on_what_is_not_sent(house: House, mood: Moody, app: Stranger) -> None:
     mood.now = answer(503)
     for number in range(OPENS_AFTER):
         await house.sign_in(f"p{number}", "crm")
@@ -283,7 +272,7 @@ async def test_no_probe_is_spent_on_what_is_not_sent(house: House, mood: Mood, a
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("at", range(1, CALLS_OF_A_REPLACEMENT + 1))
 async def test_whenever_redis_goes_away_each_old_session_is_told_and_the_newer_never(
-    house: House, mood: Mood, app: Stranger, at: int, moment: Moment
+    house: House, mood: Moody, app: Stranger, at: int, moment: Moment
 ) -> None:
     rid = await fail_once(house, mood, "old-1", "old-2", "used-again")
     await house.sign_in("ada", known("new"), lasts_s=3 * DAY_S)
@@ -313,7 +302,7 @@ async def test_whenever_redis_goes_away_each_old_session_is_told_and_the_newer_n
     assert (await house.due(), await house.open_revocations()) == ({}, set())
 
 
-async def test_at_this_many_calls_a_replacement_has_ended(house: House, mood: Mood, app: Stranger) -> None:
+async def test_at_this_many_calls_a_replacement_has_ended(house: House, mood: Moody, app: Stranger) -> None:
     """Otherwise the test above asks about too few moments."""
     rid = await fail_once(house, mood, "old")
     await house.sign_in("ada", known("new"))

@@ -1,6 +1,5 @@
 """A probe that finds nothing out is over at once: no application waits for the end of a lease because one was not sent."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -12,7 +11,7 @@ from service.domain.session import Participant
 from service.store import keyspace
 from service.store.client_health import Report
 from tests.support.house import House
-from tests.support.strangers import Behaviour, Request, Stranger, answer, stranger
+from tests.support.strangers import Moody, Stranger, answer, stranger
 from workers import slots as slots_module
 from workers.notify import LEASE_MS
 from workers.release import LOOK_MS
@@ -20,23 +19,13 @@ from workers.slots import PER_CLIENT
 from workers.sparing import FRESH_MS
 
 
-class Mood:
-    """How the application answers now."""
-
-    def __init__(self) -> None:
-        self.now: Behaviour = answer(503)
-
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        await self.now(request, writer)
+@pytest.fixture
+async def mood() -> Moody:
+    return Moody(answer(503))
 
 
 @pytest.fixture
-async def mood() -> Mood:
-    return Mood()
-
-
-@pytest.fixture
-async def app(house: House, mood: Mood) -> AsyncIterator[Stranger]:
+async def app(house: House, mood: Moody) -> AsyncIterator[Stranger]:
     """An application, `crm`, that is down: its breaker is open."""
     async with stranger(mood) as running:
         await house.application("crm", running.url())
@@ -69,7 +58,7 @@ async def begin_the_probe(house: House, rid: str) -> None:
 
 
 async def test_one_that_is_asked_for_patience_is_followed_by_another_when_that_is_over(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     waiting = await owe(house, "ada", "bob", "cem")
     mood.now = answer(429, retry_after="1")
@@ -90,7 +79,7 @@ async def test_one_that_is_asked_for_patience_is_followed_by_another_when_that_i
 
 
 async def test_one_that_is_asked_for_patience_without_a_word_how_long_is_followed_after_the_first_pause(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     waiting = await owe(house, "ada", "bob", "cem")
     mood.now = answer(408)
@@ -127,7 +116,7 @@ async def test_what_says_nothing_and_is_no_probe_ends_no_probe(house: House, app
 
 
 async def test_one_that_finds_no_slot_leaves_it_to_another(
-    house: House, mood: Mood, app: Stranger, monkeypatch: pytest.MonkeyPatch
+    house: House, mood: Moody, app: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots_module, "PATIENCE_S", 0.01)
     waiting = await owe(house, "ada", "bob")
@@ -140,7 +129,7 @@ async def test_one_that_finds_no_slot_leaves_it_to_another(
     await is_followed_soon(house, waiting)
 
 
-async def test_one_that_finds_no_turn_leaves_it_to_another(house: House, mood: Mood, app: Stranger) -> None:
+async def test_one_that_finds_no_turn_leaves_it_to_another(house: House, mood: Moody, app: Stranger) -> None:
     waiting = await owe(house, "ada", "bob")
     mood.now = answer()
     crm = await house.resources.applications.get("crm")
@@ -159,7 +148,7 @@ async def test_one_that_finds_no_turn_leaves_it_to_another(house: House, mood: M
 
 
 async def test_one_whose_process_stood_still_leaves_it_to_another_and_says_nothing_of_how_much_is_taken(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     waiting = await owe(house, "ada", "bob")
     mood.now = answer()
@@ -175,7 +164,7 @@ async def test_one_whose_process_stood_still_leaves_it_to_another_and_says_nothi
 
 
 async def test_one_that_is_not_sent_for_the_sake_of_a_newer_session_leaves_it_to_another_at_once(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     waiting = await owe(house, "ada", "bob")
     mood.now = answer()

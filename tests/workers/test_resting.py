@@ -9,7 +9,7 @@ import pytest
 from service.domain.client_health import FIRST_PROBE_MS, LONGEST_REST_MS, OPENS_AFTER
 from service.store.client_health import Report
 from tests.support.house import House
-from tests.support.strangers import Behaviour, Request, Stranger, answer, stranger, wait_then
+from tests.support.strangers import Moody, Request, Stranger, answer, stranger, wait_then
 from workers.release import LOOK_MS
 from workers.slots import PER_CLIENT, PER_UNKNOWN
 from workers.sparing import FRESH_MS
@@ -17,23 +17,13 @@ from workers.sparing import FRESH_MS
 REST_S = 120
 
 
-class Mood:
-    """How the application answers now."""
-
-    def __init__(self) -> None:
-        self.now: Behaviour = answer()
-
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        await self.now(request, writer)
+@pytest.fixture
+async def mood() -> Moody:
+    return Moody(answer())
 
 
 @pytest.fixture
-async def mood() -> Mood:
-    return Mood()
-
-
-@pytest.fixture
-async def app(house: House, mood: Mood) -> AsyncIterator[Stranger]:
+async def app(house: House, mood: Moody) -> AsyncIterator[Stranger]:
     """An application, `crm`."""
     async with stranger(mood) as running:
         await house.application("crm", running.url())
@@ -56,7 +46,7 @@ async def states(house: House, rids: Sequence[str]) -> set[tuple[str, str | None
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_while_it_rests_nobody_is_told_and_then_all_are(
-    house: House, mood: Mood, app: Stranger, status: int
+    house: House, mood: Moody, app: Stranger, status: int
 ) -> None:
     mood.now = answer(status, retry_after=f"{REST_S}")
     asked_at_ms = house.clock.now_ms()
@@ -80,7 +70,7 @@ async def test_while_it_rests_nobody_is_told_and_then_all_are(
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 async def test_a_rest_is_forgotten_with_the_first_that_is_heard_after_it_and_not_before(
-    house: House, mood: Mood, app: Stranger, status: int
+    house: House, mood: Moody, app: Stranger, status: int
 ) -> None:
     mood.now = answer(429, retry_after=f"{REST_S}")
     await owe(house, "ada")
@@ -95,7 +85,7 @@ async def test_a_rest_is_forgotten_with_the_first_that_is_heard_after_it_and_not
 
 
 async def test_one_that_asks_for_long_is_asked_again_by_another_before_that(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     mood.now = answer(429, retry_after="3600")
     (first,) = await owe(house, "ada")
@@ -109,7 +99,7 @@ async def test_one_that_asks_for_long_is_asked_again_by_another_before_that(
     assert (await house.delivery(first)).next_attempt_at_ms == house.clock.now_ms() - LONGEST_REST_MS + 3_600_000
 
 
-async def test_a_shorter_word_does_not_shorten_a_longer_one(house: House, mood: Mood, app: Stranger) -> None:
+async def test_a_shorter_word_does_not_shorten_a_longer_one(house: House, mood: Moody, app: Stranger) -> None:
     both, may_answer = asyncio.Event(), asyncio.Event()
     said = [answer(429, retry_after="100"), answer(429, retry_after="7")]
 
@@ -132,7 +122,7 @@ async def test_a_shorter_word_does_not_shorten_a_longer_one(house: House, mood: 
 
 @pytest.mark.parametrize(("status", "retry_after"), [(408, "120"), (500, "120"), (429, None), (503, "0"), (200, "120")])
 async def test_what_asks_for_no_rest_holds_up_nobody(
-    house: House, mood: Mood, app: Stranger, status: int, retry_after: str | None
+    house: House, mood: Moody, app: Stranger, status: int, retry_after: str | None
 ) -> None:
     mood.now = answer(status) if retry_after is None else answer(status, retry_after=retry_after)
     await owe(house, "ada", "bob")
@@ -140,7 +130,7 @@ async def test_what_asks_for_no_rest_holds_up_nobody(
     assert (await house.health("crm")).rest_until_ms is None
 
 
-async def test_who_waits_for_its_slot_when_the_word_comes_is_not_sent(house: House, mood: Mood, app: Stranger) -> None:
+async def test_who_waits_for_its_slot_when_the_word_comes_is_not_sent(house: House, mood: Moody, app: Stranger) -> None:
     saying = asyncio.Event()
     mood.now = wait_then(saying, answer(429, retry_after=f"{REST_S}"))
     rids = []
@@ -183,7 +173,7 @@ async def test_who_waits_for_its_slot_when_another_process_hears_the_word_is_not
     assert await house.waiting("crm") == ((await house.delivery(rid)).delivery_id,)
 
 
-async def test_a_probe_that_had_to_wait_for_its_slot_is_sent(house: House, mood: Mood, app: Stranger) -> None:
+async def test_a_probe_that_had_to_wait_for_its_slot_is_sent(house: House, mood: Moody, app: Stranger) -> None:
     mood.now = answer(503)
     await owe(house, *(f"p{number}" for number in range(OPENS_AFTER)))
     mood.now = answer()
@@ -206,7 +196,7 @@ async def take_every_slot(house: House, stack: AsyncExitStack) -> None:
 
 
 async def test_an_open_breaker_is_probed_when_the_rest_is_over_and_not_before(
-    house: House, mood: Mood, app: Stranger
+    house: House, mood: Moody, app: Stranger
 ) -> None:
     mood.now = answer(503)
     await owe(house, *(f"p{number}" for number in range(OPENS_AFTER - 1)))
@@ -226,7 +216,7 @@ async def test_an_open_breaker_is_probed_when_the_rest_is_over_and_not_before(
     assert await states(house, waiting) == {("delivered", None)}
 
 
-async def test_a_new_address_has_asked_for_nothing(house: House, mood: Mood, app: Stranger) -> None:
+async def test_a_new_address_has_asked_for_nothing(house: House, mood: Moody, app: Stranger) -> None:
     mood.now = answer(429, retry_after=f"{REST_S}")
     await owe(house, "ada")
     mood.now = answer()
