@@ -11,10 +11,18 @@ from tests.support.redis_server import empty, start_redis
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """What one of several processes has seen goes to the one that reports."""
+    """What one of several processes has seen goes to the one that reports, which fails where a whole run missed an answer."""
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["seen"] = sorted(seen())
+    elif session.exitstatus == pytest.ExitCode.OK and _is_whole(session.config) and never_seen():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Whether every test is asked for."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr == "not soak"
+    return everything and not (config.option.keyword or config.option.lf or config.option.collectonly)
 
 
 class _Processes:
@@ -32,9 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """After every test has run: the answers that are documented and that no test has seen. A report, and no failure."""
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if whole and not config.option.keyword and config.option.markexpr == "not soak" and (missing := never_seen()):
+    """After every test has run: the answers that are documented and that no test has seen. They fail the run."""
+    if _is_whole(config) and (missing := never_seen()):
         terminalreporter.section("documented answers that no test has seen")
         terminalreporter.write_line("\n".join(missing))
 

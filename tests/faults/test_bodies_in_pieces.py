@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.web.http_bounds import Bounds
 from service.web.http_framing import MAX_CHUNKS, MAX_UNWANTED_BYTES
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
+from tests.support.documented import hold
 from tests.support.http_service import ADMIN_TOKEN, http_service
 from tests.support.raw_http import connect, connected, exchange, head, read_answer
 from tests.support.waiting import eventually
@@ -96,6 +98,8 @@ def test_every_door_describes_how_too_many_chunks_are_refused(service: Authoriza
     """Also the one whose own refusals are all 400: it is not asked."""
     answer = exchange(url_of(service), head("POST", door + "okta", CHUNKED) + b"1\r\n \r\n" * (MAX_CHUNKS + 1))
     assert answer is not None
+    request = httpx.Request("POST", f"{url_of(service)}{door}okta")
+    hold(httpx.Response(answer.status, headers=answer.headers, content=answer.body, request=request))
     paths = service.http.get("/openapi.json").json()["paths"]
     assert (
         f"{MAX_CHUNKS} chunks"

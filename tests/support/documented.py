@@ -21,11 +21,16 @@ _SEEN: Final[set[tuple[str, int]]] = set()
 
 async def hold_as_documented(response: httpx.Response) -> None:
     """Fail unless the answer is one the document tells of. For httpx's event hooks."""
+    await response.aread()
+    hold(response)
+
+
+def hold(response: httpx.Response) -> None:
+    """The same, of an answer that has been read."""
     request = response.request
     operation = operation_at(request.method, request.url.raw_path.decode("ascii", "replace"))
     if operation is None or response.status_code in ANYWHERE:
         return
-    await response.aread()
     name = f"{operation['operationId']} answers {response.status_code}"
     documented = operation["responses"].get(str(response.status_code))
     assert documented is not None, f"{name}, which is not documented: {response.text[:200]}"
