@@ -26,6 +26,7 @@ from uvicorn.server import ServerState
 from service.telemetry import get_logger
 from service.web.http_bounds import ANSWERING_BYTES, BETWEEN_BYTES, LINGER_BYTES, Bounds
 from service.web.http_connections import Connections
+from service.web.http_ending import EndsGently
 from service.web.http_framing import MAX_UNWANTED_BYTES, SLICE_BYTES, Refusal, RequestReader
 from service.web.http_writing import Writing
 from service.web.request_limits import MAX_HEAD_BYTES
@@ -71,6 +72,7 @@ class BoundedProtocol(H11Protocol):
         self._writing = Writing(
             transport, within_s=self.bounds.write_s, sent=lambda: self.conn.sent_bytes, cut=self._unread
         )
+        self._ending = EndsGently(transport, close=self._close)
         self.shared.open[self] = None
         if len(self.shared.open) > self.bounds.max_connections and not self._make_room():
             self._count("connections")
@@ -149,6 +151,7 @@ class BoundedProtocol(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete and not self._is_closing():
             self.transport.set_write_buffer_limits(ANSWERING_BYTES)
+            cycle.transport = self._ending
         refusal = self.conn.refusal()
         if refusal is None or self._is_closing():
             return

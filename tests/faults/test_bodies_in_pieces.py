@@ -165,6 +165,29 @@ def test_a_small_rest_of_a_body_is_taken_and_the_connection_kept(service: Author
         assert answer.status == 200
 
 
+def last_on_its_connection(sent: bytes, http: str) -> bytes:
+    """A request after whose answer the connection closes: because it says so, or because of its version."""
+    if http == "1.0":
+        return sent.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1)
+    return sent.replace(b"\r\n\r\n", f"\r\n{CLOSE}\r\n\r\n".encode(), 1)
+
+
+@pytest.mark.parametrize("http", ["1.0", "1.1"])
+@pytest.mark.parametrize(("lines", "status"), [((), 401), ((BY_ADMINISTRATOR,), 413)])
+def test_a_large_body_on_a_connection_that_closes_does_not_lose_its_answer(
+    service: AuthorizationServer, http: str, lines: tuple[str, ...], status: int
+) -> None:
+    size = 3_000_000
+    sent = last_on_its_connection(head("POST", "/api/v2/clients", *lines, f"Content-Length: {size}"), http)
+    for _ in range(10):
+        with connected(url_of(service)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+            connection.sendall(sent + b"x" * size)
+            answer = read_answer(connection)
+            assert answer is not None
+            assert (answer.status, answer.headers["connection"]) == (status, "close")
+
+
 @pytest.mark.parametrize("size", [1_000_000, 3_000_000])
 @pytest.mark.parametrize(("lines", "status"), [((), 401), ((BY_ADMINISTRATOR,), 413)])
 @pytest.mark.parametrize("pieces", [0, 4096])
