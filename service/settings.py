@@ -257,7 +257,7 @@ class Settings(DeliverySettings):
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment into Settings; `overrides` win. Raises SettingsError, which never holds a value."""
-    given = {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value}
+    given = _given()
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     files = {f"{PREFIX}{name}_FILE" for name in SECRETS}
     problems = [_unknown(name, known | files) for name in sorted(set(given) - known - files)]
@@ -285,8 +285,13 @@ def load_settings(**overrides: Any) -> Settings:
 
 def secret_file(name: str) -> Path | None:
     """The file that a secret was read from, for whoever reads it again; None where it came from none."""
-    given = os.environ.get(f"{PREFIX}{name}_FILE")
+    given = _given().get(f"{PREFIX}{name}_FILE")
     return Path(given) if given else None
+
+
+def _given() -> dict[str, str]:
+    """What the environment holds of ours, by name in capitals: how a name is written makes no difference."""
+    return {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value}
 
 
 def _unknown(name: str, known: set[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from service.domain.retry_schedule import RetrySchedule
 from service.setting_values import MIN_ADMIN_TOKEN_LENGTH
-from service.settings import SECRETS, Settings, SettingsError, load_settings
+from service.settings import SECRETS, Settings, SettingsError, load_settings, secret_file
 
 TOKEN = "an-administrators-token"
 PASSWORD = "pa55word"
@@ -195,6 +195,18 @@ def test_a_secret_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     assert getattr(settings, name.lower()).get_secret_value() == value
     assert settings.summary()["set"] == [name.lower()]
+
+
+@pytest.mark.parametrize("name", ["LOGOUTD_AUDIT_KEY_FILE", "logoutd_audit_key_file"])
+def test_the_file_of_a_secret_that_is_read_again_is_found_however_its_name_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "key").write_text(AUDIT_KEY, encoding="utf-8")
+    monkeypatch.setenv(name, str(tmp_path / "key"))
+
+    assert load_settings().audit_key.get_secret_value() == AUDIT_KEY
+    assert secret_file("AUDIT_KEY") == tmp_path / "key"
+    assert secret_file("ADMIN_TOKEN") is None
 
 
 def test_a_key_of_the_audit_trail_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
