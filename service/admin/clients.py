@@ -93,8 +93,9 @@ async def create_client(request: Request) -> Response:
         updated_at_ms=now_ms,
     )
     require_https(application)
-    await resources.applications.add(application)
+    # Before it is there: a Redis that goes away in between would lose the secret.
     told = await describe_client(resources, application)
+    await resources.applications.add(application)
     return JSONResponse({**told, "client_secret": secret}, status_code=201, headers=NO_STORE)
 
 
@@ -148,8 +149,8 @@ async def replace_client_secret(request: Request) -> Response:
     application = await find_client(request)
     secret = new_client_secret()
     changed = replace(application, updated_at_ms=resources.fleet_clock.now_ms(), client_secret_hash=hash_secret(secret))
-    await resources.applications.replace(changed)
     told = await describe_client(resources, changed)
+    await resources.applications.replace(changed)
     return JSONResponse({**told, "client_secret": secret}, headers=NO_STORE)
 
 
