@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from service.admin.audit_answers import AuditEntry, AuditVerification
 from service.domain.audit import EVENTS
+from service.domain.seal import place_of
 from service.errors import InvalidRequest, NotFound
 from service.store.audit import Stored
 from service.store.audit_verification import Expected
@@ -51,8 +52,8 @@ _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
 _EXPECTED: Final = re.compile(r"(?P<number>[0-9]{1,15}):(?P<seal>[0-9a-f]{64})", re.ASCII)
 """A seal that must be there: its number and itself."""
 
-_PLACE: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
-"""The second part of an entry's id, as a cursor holds it."""
+LAST_MS: Final = 253_402_300_799_999
+"""The last moment that RFC 3339 can tell, in milliseconds. Redis takes greater ids from whoever can write there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class _Wanted:
             told = each.members()
             # What somebody else wrote there is no entry; `verify` tells of it.
             if (
-                "event" in told
+                str(told.get("event")) in EVENTS
                 and all(told.get(name) == value for name, value in self.members.items())
                 and (self.person is None or self.person in told.get("people", ()))
             ):
@@ -198,8 +199,8 @@ def _read_moment(request: Request, name: str) -> int | None:
 
 def _describe(stored: Stored, told: dict[str, Any]) -> dict[str, Any]:
     since_ms = told.pop("since_ms", None)
-    since = {} if since_ms is None else {"since": moment(since_ms)}
-    return {"id": stored.id, "at": moment(stored.at_ms), **told, **since}
+    since = {"since": moment(since_ms)} if type(since_ms) is int and 0 <= since_ms <= LAST_MS else {}
+    return {**told, **since, "id": stored.id, "at": moment(min(stored.at_ms, LAST_MS))}
 
 
 def _mark_of(stored: Stored) -> Mark:
@@ -208,9 +209,10 @@ def _mark_of(stored: Stored) -> Mark:
 
 
 def _id_of(mark: Mark) -> str:
-    if not _PLACE.fullmatch(mark.member):
+    entry_id = f"{mark.score}-{mark.member}"
+    if place_of(entry_id) is None:
         raise InvalidRequest("`cursor` is not one this list gave")
-    return f"{mark.score}-{mark.member}"
+    return entry_id
 
 
 _AUDIT = "/api/v2/audit"

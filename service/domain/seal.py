@@ -16,7 +16,10 @@ from typing import Any, Final
 _ENDS: Final = re.compile(r',"seal":"(?P<seal>[0-9a-f]{64})"\}', re.ASCII)
 """How the text of every seal ends, and of nothing else that is one."""
 
-_PLACE: Final = re.compile(r"(?P<at_ms>[0-9]{1,15})-(?P<number>[0-9]{1,15})", re.ASCII)
+_PLACE: Final = re.compile(r"(?P<at_ms>[0-9]{1,20})-(?P<number>[0-9]{1,20})", re.ASCII)
+
+_MOST: Final = 2**64 - 1
+"""The greatest number that Redis takes in either part of an id."""
 
 _SEAL_LENGTH: Final = len(',"seal":""}') + 64
 
@@ -32,7 +35,14 @@ def fingerprint_of(key: bytes) -> str:
 def place_of(entry_id: str) -> tuple[int, int] | None:
     """An entry's id as what can be compared; None where it is none."""
     found = _PLACE.fullmatch(entry_id)
-    return None if found is None else (int(found["at_ms"]), int(found["number"]))
+    place = None if found is None else (int(found["at_ms"]), int(found["number"]))
+    return None if place is None or max(place) > _MOST else place
+
+
+def place_after(place: tuple[int, int]) -> tuple[int, int]:
+    """The least place after this one."""
+    at_ms, number = place
+    return (at_ms, number + 1) if number < _MOST else (at_ms + 1, 0)
 
 
 @dataclass(slots=True)

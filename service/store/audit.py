@@ -4,6 +4,7 @@ What changes something is always appended, before it is acknowledged: an entry m
 missing. What changes nothing, and could be sent by anybody as often as they like, is bounded, and counted beyond.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -43,10 +44,16 @@ class Stored:
     def members(self) -> dict[str, Any]:
         """What its text says; nothing where somebody put in what is no entry."""
         try:
-            told = json.loads(self.text)
+            told = json.loads(self.text, parse_constant=_refuse)
+            # Half of a pair of surrogates can be told and not be answered.
+            json.dumps(told, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             return {}
         return told if isinstance(told, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 class Trail:
@@ -98,9 +105,8 @@ class Trail:
     async def page(self, *, first: str, last: str, limit: int, newest_first: bool = False) -> tuple[Stored, ...]:
         """Entries from `first` to `last` (ids, `-`, `+`, or `(` and an id that is left out), at most `limit`."""
         command = ("XREVRANGE", last, first) if newest_first else ("XRANGE", first, last)
-        found = await self._record.run(command[0], keyspace.AUDIT_TRAIL, *command[1:], "COUNT", limit)
-        # With anything beside it, an entry is not as it was written.
-        return tuple(Stored(id=each, text=told["entry"] if set(told) == {"entry"} else "") for each, told in found)
+        found = await self._record.run_undecoded(command[0], keyspace.AUDIT_TRAIL, *command[1:], "COUNT", limit)
+        return tuple(Stored(id=each.decode("ascii"), text=_text_in(told)) for each, told in found)
 
     async def _bounded(self, *entry: str) -> int:
         keys = [keyspace.AUDIT_TRAIL, keyspace.AUDIT_BOUNDS]
@@ -110,6 +116,18 @@ class Trail:
         self._numbers.audit_failures.inc(len(facts))
         if self._lines.admit():
             log.error("audit.not_written", events=sorted({each.event for each in facts}), **self._lines.omitted())
+
+
+def readable(raw: bytes | None) -> str:
+    """What was read, as text; nothing where it is none. Whoever can write to Redis may have put in anything."""
+    with contextlib.suppress(UnicodeDecodeError):
+        return (raw or b"").decode()
+    return ""
+
+
+def _text_in(told: Mapping[bytes, bytes]) -> str:
+    # With anything beside it, an entry is not as it was written.
+    return readable(told[b"entry"]) if set(told) == {b"entry"} else ""
 
 
 def about_people(fact: Fact, people: Mapping[str, str], *, total: int) -> Iterator[Fact]:

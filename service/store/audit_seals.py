@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.domain.audit import Fact, cause
-from service.domain.seal import Seal, Stretch, make_seal, place_of, read_seal
+from service.domain.seal import Seal, Stretch, make_seal, place_after, place_of, read_seal
 from service.errors import Unavailable
 from service.store import keyspace
-from service.store.audit import Trail, written
+from service.store.audit import Trail, readable, written
 from service.store.audit_verification import PAGE, Expected, Verified, verify
 from service.store.record import Record
 from service.store.statistics import Statistics
@@ -38,7 +38,7 @@ class _Looked:
     """What the next seal is made with and comes after."""
 
     key: bytes
-    pointer: str
+    pointer: bytes
     """The id of the latest seal, as it is told, or nothing."""
     latest: Seal | None
 
@@ -112,10 +112,10 @@ class Seals:
 
     async def keep(self) -> None:
         """What is to be done about once a minute, by whichever worker comes first."""
-        latest = await self._record.run("HGET", keyspace.AUDIT_SEAL, "id")
+        latest = readable(await self._record.run_undecoded("HGET", keyspace.AUDIT_SEAL, "id"))
         now_ms = await self._now_ms()
         # One of a time to come holds up no other: nobody but a stranger dates entries.
-        place = place_of(latest or "")
+        place = place_of(latest)
         if place is not None and 0 <= now_ms - place[0] < SEAL_MS:
             await self._look()
             return
@@ -142,12 +142,12 @@ class Seals:
         self._newest, self._refused = latest, ""
         return _Looked(key=key, pointer=pointer, latest=latest)
 
-    async def _latest(self, key: bytes) -> tuple[str, Seal | None]:
+    async def _latest(self, key: bytes) -> tuple[bytes, Seal | None]:
         """The latest seal's id as it is told, and that seal, unless it says that it is by this key and is not."""
-        found: dict[str, str] = await self._record.run("HGETALL", keyspace.AUDIT_SEAL)
-        seal = read_seal(found.get("id", ""), found.get("entry", ""))
+        pointer, text = await self._record.run_undecoded("HMGET", keyspace.AUDIT_SEAL, "id", "entry")
+        seal = read_seal(readable(pointer), readable(text))
         is_one = seal is not None and (seal.is_proven(key) or not seal.is_by(key))
-        return found.get("id", ""), seal if is_one else None
+        return pointer or b"", seal if is_one else None
 
     async def _missing(self, latest: Seal | None, key: bytes) -> str:
         """Why the newest seal this process knows is not one of those that the latest stands for; nothing where it is."""
@@ -210,5 +210,4 @@ class Seals:
 
 def _after(entry_id: str) -> tuple[int, int]:
     """The least place after this one."""
-    at_ms, number = place_of(entry_id) or (0, 0)
-    return at_ms, number + 1
+    return place_after(place_of(entry_id) or (0, 0))

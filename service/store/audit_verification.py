@@ -6,7 +6,7 @@ from typing import Final
 
 from service.domain.seal import Seal, Stretch, fingerprint_of, place_of, read_seal
 from service.store import keyspace
-from service.store.audit import Stored, Trail
+from service.store.audit import Stored, Trail, readable
 from service.store.record import Record
 
 PAGE: Final = 500
@@ -75,9 +75,10 @@ class _Latest:
 
 
 async def _latest(record: Record, trail: Trail) -> _Latest:
-    latest = await record.run("HGET", keyspace.AUDIT_SEAL, "id")
-    if latest is None:
+    told = await record.run_undecoded("HGET", keyspace.AUDIT_SEAL, "id")
+    if told is None:
         return _Latest(id=None, seal=None)
+    latest = readable(told)
     # Whoever can write there may have written anything: what is no id, Redis would not look for.
     found = () if place_of(latest) is None else await trail.page(first=latest, last=latest, limit=1)
     return _Latest(id=latest, seal=read_seal(found[0].id, found[0].text) if found else None)

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.client import NEVER_DECODE
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -37,7 +38,8 @@ and does not answer. A door must be able to say 503 before its caller gives up."
 ASKS: Final = 2
 """Times a question for the primary is put: whoever answered first may have been demoted, and its name lead to another by now."""
 
-Command = Sequence[str | int | float]
+Argument = str | bytes | int | float
+Command = Sequence[Argument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Script:
 
     name: str
     keys: Sequence[str]
-    args: Sequence[str | int | float]
+    args: Sequence[Argument]
 
 
 def open_pool(url: str, *, decode: bool, size: int = POOL_SIZE) -> PrimaryPool:
@@ -86,15 +88,22 @@ class Record:
         # redis-py types each command as either sync or async; the one call it is all built on is enough here.
         self._execute: Callable[..., Awaitable[Any]] = client.execute_command
 
-    async def run(self, *command: str | float) -> Any:
+    async def run(self, *command: Argument) -> Any:
         """Run one command."""
+        return await self._run(*command)
+
+    async def run_undecoded(self, *command: Argument) -> Any:
+        """Run one command whose answer may be no UTF-8: bytes, as Redis sends them."""
+        return await self._run(*command, **{NEVER_DECODE: True})
+
+    async def _run(self, *command: Argument, **options: Any) -> Any:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await self._execute(*command)
+                return await self._execute(*command, **options)
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
-    async def script(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
+    async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run `lua/{name}.lua`; its header states KEYS, ARGV and what it returns."""
         call = Script(name, keys, args)
         try:

@@ -18,12 +18,12 @@ MAX_LIMIT: Final = 100
 """Most items in a page."""
 
 MAX_CURSOR: Final = 400
-"""Longest cursor, in characters: of a moment of 15 digits and a client_id of the greatest length."""
+"""Longest cursor, in characters: of a moment of 20 digits and a client_id of the greatest length."""
 
 FLAG: Final = {"type": "boolean"}
 """What `read_flag` reads, as a JSON schema."""
 
-_MARK: Final = re.compile(r"(?P<score>[0-9]{1,15}):(?P<member>[!-~]+)", re.ASCII)
+_MARK: Final = re.compile(r"(?P<score>[0-9]{1,20}):(?P<member>[!-~]+)", re.ASCII)
 """What a cursor says: scores are whole milliseconds, members ids."""
 
 

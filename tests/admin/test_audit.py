@@ -428,6 +428,31 @@ class TestReading:
     ) -> None:
         refused(await api.get(f"{path}?{query}"), status, "not_found" if status == 404 else "invalid_request", naming)
 
+    @pytest.mark.parametrize("entry_id", ["*", "9999999999999999-1", "18446744073709551614-18446744073709551615"])
+    async def test_shows_what_somebody_else_put_in_as_far_as_it_can_be_told(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, entry_id: str
+    ) -> None:
+        monkeypatch.setattr(audit, "CHUNK", 1)
+        record, texts = api.resources.record, [b"\xff", b'{"event":["x"]}', b'{"event":"x"}']
+        entry = b'{"version":1,"event":"operation.done","actor":{"type":"operator"},%s}'
+        texts += [
+            entry % each for each in (b'"reason":NaN', b'"reason":"\\ud800"', b'"since_ms":"y"', b'"id":"y"', b'"at":1')
+        ]
+        for place, text in enumerate(texts):
+            await record.run("XADD", keyspace.AUDIT_TRAIL, entry_id if place == 0 else "*", "entry", text)
+        shown, cursor = [], ""
+        while True:
+            page = (await api.get(f"/api/v2/audit?limit=1{cursor}")).json()
+            shown += page["items"]
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+        exported = [json.loads(line) for line in (await api.get("/api/v2/audit/export")).text.splitlines()]
+        assert shown == exported[::-1]
+        assert [each["event"] for each in shown] == ["operation.done"] * 3
+        assert [each["id"] for each in shown] == sorted((each["id"] for each in shown), reverse=True)
+        assert not any("since" in each for each in shown)
+
     async def test_a_cursor_of_another_list_is_refused(self, api: Api) -> None:
         for client_id in ("one", "two"):
             await api.client(client_id)

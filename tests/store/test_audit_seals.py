@@ -429,6 +429,35 @@ class TestWhoeverCanWriteToRedis:
         assert found.problem is not None
         assert "does not follow" in found.problem, "one was set, and hides nothing"
 
+    @pytest.mark.parametrize(
+        "entry_id", [b"\xff", b"18446744073709551615-18446744073709551615", b"18446744073709551616-0"]
+    )
+    async def test_stops_no_seal_by_a_pointer_that_is_no_text_or_beyond_all_places(
+        self, sealed: Sealed, entry_id: bytes
+    ) -> None:
+        sealed.client.hset(keyspace.AUDIT_SEAL, mapping={"id": entry_id, "entry": b"\xff"})
+        assert "is not there" in ((await sealed.seals.verify()).problem or "")
+        await worker(sealed.house).keep()
+        assert "does not follow" in ((await sealed.seals.verify()).problem or "")
+
+    @pytest.mark.parametrize(
+        "entry_id",
+        [b"*", b"9999999999999999-1", b"18446744073709551614-18446744073709551615", b"18446744073709551615-7"],
+    )
+    @pytest.mark.parametrize("text", [b"\xff", b'{"event":"trail.sealed"}\xff', b"[" * 5000, b'{"event":NaN}'])
+    async def test_stops_no_seal_by_an_entry_dated_ahead_or_of_what_is_no_text(
+        self, sealed: Sealed, entry_id: bytes, text: bytes
+    ) -> None:
+        """It was not sealed yet when it was put in, so it is sealed with the rest; and what is done to it then is seen."""
+        put_in = sealed.client.xadd(keyspace.AUDIT_TRAIL, {b"entry": text}, id=entry_id)
+        for _ in range(2):
+            await tell(sealed.house)
+            assert await sealed.seals.seal()
+        assert (await sealed.seals.verify()).problem is None
+        await worker(sealed.house).keep()
+        sealed.client.xdel(keyspace.AUDIT_TRAIL, put_in)
+        assert (await sealed.seals.verify()).problem is not None
+
     async def test_that_cuts_the_trail_off_behind_an_older_seal_is_found_by_whoever_has_seen_a_newer_one(
         self, sealed: Sealed, capsys: pytest.CaptureFixture[str]
     ) -> None:

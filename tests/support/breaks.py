@@ -39,7 +39,7 @@ class Break:
 def redis_away(*, at: int, moment: Moment) -> Iterator[Break]:
     """Let every record lose Redis at its `at`-th call, counted from 1, until the block ends."""
     broken = Break(at, moment)
-    names = ("run", "pipeline", "script", "ask", "ask_all")
+    names = ("run", "run_undecoded", "pipeline", "script", "ask", "ask_all")
     originals: dict[str, Callable[..., Awaitable[Any]]] = {name: getattr(Record, name) for name in names}
 
     def breaking(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -58,7 +58,7 @@ class Pause:
 def paused(*, at: int) -> Iterator[Pause]:
     """Hold the request that is given to `around` before its `at`-th call to the record, counted from 1."""
     pause = Pause(at)
-    names = ("run", "pipeline", "script", "ask", "ask_all")
+    names = ("run", "run_undecoded", "pipeline", "script", "ask", "ask_all")
     originals: dict[str, Callable[..., Awaitable[Any]]] = {name: getattr(Record, name) for name in names}
 
     def holding(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
