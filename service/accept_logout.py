@@ -5,7 +5,7 @@ when a kept token has been verified at last.
 2. mark      that this upstream session or person was logged out, for sign-ins still on their way
 3. resolve   whose sessions are meant, within the connection (law 4)
 4. accept    the revocation, like any other (`service.accept`); where nobody is meant, wait as it does for disk or replicas:
-             the mark is what ends a sign-in on its way
+             the mark is what ends a sign-in on its way, and must not be lost to a failover whoever is meant
 """
 
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ class Logouts:
             await self.replays.remember_logout_of_nobody(*named, token=first, remembered_until_ms=remembered_until_ms)
             await self.durability.reached_since(history)
             return None
-        return await self.sink.accept(
+        accepted = await self.sink.accept(
             RevocationRequest(
                 revocation_id=revocation_id_for("backchannel_logout", *named, first.message, str(first.until_ms)),
                 connection_id=connection.id,
@@ -96,6 +96,9 @@ class Logouts:
                 ),
             )
         )
+        # The revocation has been waited for, and the mark was made before it.
+        await self.durability.same_history(history)
+        return accepted
 
     async def _resolve(self, logout: VerifiedLogout, connection_id: str) -> tuple[tuple[str, ...], bool]:
         """Who is meant; and whether sessions that were reported without an upstream `sid` are, which is so when the person

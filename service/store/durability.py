@@ -63,6 +63,12 @@ class Durability:
         if self._awaited:
             await self._reached(_WHICH_HISTORY, lambda answer: _history_in(answer) == history)
 
+    async def same_history(self, history: str) -> None:
+        """The same where something later has been waited for already: that is behind all of it in one order, unless a replica has
+        taken over in between. Raises Unavailable then."""
+        if self._awaited and await self.history() != history:
+            raise Unavailable("a replica has taken over meanwhile; ask again", retry_after=RETRY_AFTER_S)
+
     async def _reached(self, look: Command, is_there: Callable[[Any], bool]) -> None:
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asking.append(_Asked(look=look, is_there=is_there, told=told))

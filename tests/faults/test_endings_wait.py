@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from service.accept import Sink
 from service.admin.client_answers import ClientWithSecret
 from service.app import OPERATIONS
 from service.errors import Unavailable
@@ -228,3 +229,23 @@ async def test_what_left_nothing_to_look_for_is_not_told_of_when_another_has_tak
         async with serving(pair.replica.url, tmp_path) as api:
             assert await api.resources.durability.history() == "", "nothing is waited for, and nothing asked"
             await api.resources.durability.reached_since(history)
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_a_logout_whose_sign_in_mark_a_failover_may_have_lost_is_not_told_of_with_its_revocation(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, taken_over: bool
+) -> None:
+    """The mark comes first; who takes over between it and the revocation may have the one and not the other."""
+    accept = Sink.accept
+
+    async def accepting(sink: Sink, *args: Any) -> Any:
+        if taken_over:
+            # What a takeover leaves of the history, without the change of machines.
+            await scene.api.resources.record.run("DEBUG", "CHANGE-REPL-ID")
+        return await accept(sink, *args)
+
+    monkeypatch.setattr(Sink, "accept", accepting)
+    answer = await scene.api.backchannel_logout(scene.logout_token)
+    assert answer.status_code == (503 if taken_over else 200)
+    monkeypatch.undo()
+    assert (await scene.api.backchannel_logout(scene.logout_token)).status_code == 200
