@@ -222,9 +222,8 @@ class Settings(DeliverySettings):
         """Those of `admin_token_digests` whose token is so short that it might be guessed. Of those that were given as digests
         none is: they are to be of random tokens."""
         token = self.admin_token.get_secret_value()
-        if not token or len(token) >= UNGUESSABLE_LENGTH:
-            return self._guessable_digests
-        return (*self._guessable_digests, hashlib.sha256(token.encode()).hexdigest())
+        of_ours = (hashlib.sha256(token.encode()).hexdigest(),) if 0 < len(token) < UNGUESSABLE_LENGTH else ()
+        return self._guessable_digests + of_ours
 
     @property
     def token_issuer(self) -> str:
@@ -276,17 +275,14 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**{**from_files, **overrides})
     except ValidationError as error:
-        told = [
-            f"{PREFIX}{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors(include_input=False)
-        ]
+        named = ((str(each["loc"][0]).upper(), each["msg"]) for each in error.errors(include_input=False))
+        told = (f"{PREFIX}{name}: {message.removeprefix('Value error, ')}" for name, message in named)
         raise SettingsError("; ".join(told)) from None
 
 
 def secret_file(name: str) -> Path | None:
     """The file that a secret was read from, for whoever reads it again; None where it came from none."""
-    given = _given().get(f"{PREFIX}{name}_FILE")
-    return Path(given) if given else None
+    return Path(given) if (given := _given().get(f"{PREFIX}{name}_FILE")) else None
 
 
 def _given() -> dict[str, str]:

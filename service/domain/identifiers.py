@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import re
 import secrets
+from typing import Final
 
 RANDOM_BYTES = 16
 """Randomness in an ordinary id, in bytes: 128 bits, never a secret by itself."""
@@ -12,6 +14,8 @@ KEPT = "kept_"
 
 TOKEN_BYTES = 32
 """Randomness in a secret we mint (refresh token, client secret), in bytes: 256 bits."""
+
+_CLIENT_SECRET: Final = re.compile(r"logoutd_cs_[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 def new_connection_id() -> str:
@@ -42,6 +46,11 @@ def new_refresh_token() -> str:
 def new_client_secret() -> str:
     """A client secret, `logoutd_cs_…`: 256 random bits, shown once."""
     return f"logoutd_cs_{secrets.token_urlsafe(TOKEN_BYTES)}"
+
+
+def may_be_client_secret(text: str) -> bool:
+    """Whether it has the form of one: nothing else ever was one."""
+    return _CLIENT_SECRET.fullmatch(text) is not None
 
 
 def new_revocation_id() -> str:

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from service.domain.application import Application
 from service.domain.audit import Actor, acts
-from service.domain.identifiers import fingerprint
+from service.domain.identifiers import fingerprint, may_be_client_secret
 from service.errors import InvalidRequest, NotAllowed, NotAuthenticated
 from service.web.bodies import is_form, read_form
 from service.web.source import source_of
@@ -78,11 +78,12 @@ def require_administrator(request: Request) -> Caller:
     matches = [hmac.compare_digest(digest, each) for each in settings.admin_token_digests]
     guessable = digest in settings.guessable_admin_token_digests
     if not any(matches) or guessable:
-        attempts.admit(source, ADMINISTRATOR, given, guessable=guessable)
+        attempts.admit(source, ADMINISTRATOR, given)
     if not any(matches):
         attempts.failed(source, ADMINISTRATOR)
         raise NotAuthenticated("this is not the administrator's token", reason="wrong_admin_token")
-    attempts.succeeded(source, ADMINISTRATOR, given, guessable=guessable)
+    if guessable:
+        attempts.succeeded(source, ADMINISTRATOR, given)
     acts(Actor(type="operator", id=given))
     return Caller(application=None)
 
@@ -128,16 +129,19 @@ def _nobody() -> NotAuthenticated:
 
 
 async def _application(request: Request, client_id: str, secret: str) -> Caller:
+    """The application of that name, by its secret. A right one is heard however many wrong ones came from its address: it is
+    ours, and too long to be guessed."""
     attempts, source = throttles_of(request).attempts, source_of(request)
-    attempts.admit(source, f"client {client_id}", secret)
-    application = await resources_of(request).applications.get(client_id)
+    application = None
+    if may_be_client_secret(secret):
+        application = await resources_of(request).applications.get(client_id)
     expected = application.client_secret_hash if application else fingerprint("no such client")
     if not hmac.compare_digest(hash_secret(secret), expected) or application is None:
+        attempts.admit(source, f"client {client_id}", secret)
         attempts.failed(source, f"client {client_id}")
         raise NotAuthenticated(
             "client authentication failed", reason="wrong_client_secret", error="invalid_client", scheme="Basic"
         )
-    attempts.succeeded(source, f"client {client_id}", secret)
     acts(Actor(type="application", id=application.client_id))
     return Caller(application=application)
 

@@ -73,9 +73,10 @@ class Doors:
 class Attempts:
     """Wrong credentials, by address and account.
 
-    Never by account alone: then a stranger could lock the real client out. A credential that was right within KNOWN_MS is
-    looked at always, whatever came from its address; what it is kept by is a digest. One that might be guessed is so only from
-    an address it was right from: elsewhere it would be found by guessing on beyond the bound.
+    Never by account alone: then a stranger could lock the real client out. Nor is one counted that is right and too long to be
+    guessed: whoever looks at it first asks nothing here. One that might be guessed is looked at whatever came from its address
+    where it was right from there within KNOWN_MS; what it is kept by is a digest. Elsewhere it would be found by guessing on
+    beyond the bound.
     """
 
     def __init__(self, clock: Clock, *, per_minute: int) -> None:
@@ -84,9 +85,9 @@ class Attempts:
         self._by_source = TokenBuckets(clock, per_second=per_second * ACCOUNTS, burst=per_minute * ACCOUNTS)
         self._known = Remembered(clock, for_ms=KNOWN_MS)
 
-    def admit(self, source: str, account: str, credential: str, *, guessable: bool = False) -> None:
+    def admit(self, source: str, account: str, credential: str) -> None:
         """Whether a credential is to be looked at. Raises TooManyRequests."""
-        if _known_as(source, account, credential, guessable=guessable) in self._known:
+        if _digest(account, credential, source) in self._known:
             return
         wait_s = max(self._by_source.wait_s(source), self._by_account.wait_s((source, _digest(account))))
         _refuse(wait_s, "too many wrong credentials came from this address")
@@ -96,9 +97,9 @@ class Attempts:
         self._by_source.take(source)
         self._by_account.take((source, _digest(account)))
 
-    def succeeded(self, source: str, account: str, credential: str, *, guessable: bool = False) -> None:
-        """It was right."""
-        self._known.add(_known_as(source, account, credential, guessable=guessable))
+    def succeeded(self, source: str, account: str, credential: str) -> None:
+        """It was right, and might be guessed."""
+        self._known.add(_digest(account, credential, source))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +114,6 @@ class Throttles:
     """Of what is no HTTP, by address."""
     unavailable_lines: BoundedLines
     """Of requests that Redis or keys out of reach had answered 503."""
-
-
-def _known_as(source: str, account: str, credential: str, *, guessable: bool) -> str:
-    return _digest(account, credential, source) if guessable else _digest(account, credential)
 
 
 def _digest(*parts: str) -> str:
