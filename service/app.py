@@ -44,6 +44,7 @@ from service.web import docs_page, published
 from service.web.admission import REQUEST_TIMEOUT_S, Concurrency, Deadline
 from service.web.audited import audited
 from service.web.bodies import MAX_BODY_BYTES
+from service.web.exports import Exports
 from service.web.openapi import build_openapi
 from service.web.operation import Operation, build_routes, larger_bodies
 from service.web.problems import on_disconnect, on_fault, on_http_exception, on_logoutd_error
@@ -178,6 +179,7 @@ def _throttles(resources: Resources) -> Throttles:
         refusal_lines=BoundedLines(clock),
         malformed_lines=BoundedLines(clock),
         unavailable_lines=BoundedLines(clock),
+        exports=Exports(),
     )
 
 

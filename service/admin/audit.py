@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from service.admin.audit_answers import AuditEntry, AuditVerification
 from service.domain.audit import EVENTS
@@ -23,7 +23,7 @@ from service.web.found import find_connection
 from service.web.operation import Media, Operation
 from service.web.pages import page, read_page, refuse_unknown
 from service.web.problems import NO_STORE
-from service.web.state import Request, resources_of
+from service.web.state import Request, resources_of, throttles_of
 
 MOST_READ: Final = 1000
 """Most entries looked at for one page of the list: a filter that few pass leaves pages short, never a caller waiting."""
@@ -104,7 +104,8 @@ async def list_audit_entries(request: Request) -> Response:
 
 async def export_audit_entries(request: Request) -> Response:
     """Every entry, from the oldest on, one JSON object a line. The answer is as long as the trail, and takes no more memory
-    for that; when it cannot be finished, the connection is cut and the last chunk is missing."""
+    for that; when it cannot be finished, the connection is cut and the last chunk is missing. One process
+    answers four at once."""
     require_administrator(request)
     refuse_unknown(request, frozenset(FILTERS), of="this call")
     wanted = await _read_wanted(request)
@@ -118,7 +119,7 @@ async def export_audit_entries(request: Request) -> Response:
             yield "".join(json.dumps(each) + "\n" for each in wanted.matching(some))
             some = await trail.page(first=f"({some[-1].id}", last=wanted.last, limit=CHUNK)
 
-    return StreamingResponse(lines(), media_type=LINES, headers=NO_STORE)
+    return throttles_of(request).exports.answer(lines(), media_type=LINES, headers=NO_STORE)
 
 
 async def verify_audit_trail(request: Request) -> Response:

@@ -13,6 +13,7 @@ from service.domain.identifiers import fingerprint
 from service.domain.token_buckets import Remembered, TokenBuckets
 from service.errors import TooManyRequests
 from service.telemetry import BoundedLines
+from service.web.exports import Exports
 
 BURST_S: Final = 10
 """How many seconds' worth of a door's allowance may come at once: an identity provider signs a whole department out in one go."""
@@ -114,6 +115,8 @@ class Throttles:
     """Of what is no HTTP, by address."""
     unavailable_lines: BoundedLines
     """Of requests that Redis or keys out of reach had answered 503."""
+    exports: Exports
+    """Those under way."""
 
 
 def _digest(*parts: str) -> str:

@@ -1,7 +1,9 @@
 """Clients that ask for much and take little of it: they hold neither a place among the requests that are worked on, nor a
 connection that another one needs."""
 
+import asyncio
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from service.store import keyspace
+from service.web.exports import MOST_EXPORTS
 from service.web.http_bounds import Bounds
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.clock import HandClock
-from tests.support.http_service import http_service
+from tests.support.http_service import ADMIN_TOKEN, http_service
 from tests.support.raw_http import exchange, head
 from tests.support.waiting import PATIENCE_S, eventually
 
 CLOSE = "Connection: close"
+BY_ADMINISTRATOR = f"Authorization: Bearer {ADMIN_TOKEN}"
 MANY = [("/openapi.json", 40), ("/.well-known/jwks.json", 4000)]
 """What is more than any buffer on the way holds: few long answers, and many short ones."""
 
@@ -59,6 +65,35 @@ def test_readers_who_take_nothing_hold_no_place_among_the_requests(
         # While they are still being answered, what they asked for may be worked on; then nothing of it is.
         told = [status_of(service, "/.well-known/jwks.json") for _ in range(100)]
         assert set(told[50:]) == {200}
+
+
+async def fill_the_trail(url: str) -> None:
+    """With more than any buffer on the way holds."""
+    async with Redis.from_url(url) as client:
+        text = json.dumps({"version": 1, "event": "operation.done", "actor": {"type": "operator"}, "reason": "x" * 900})
+        for _ in range(8):
+            pipe = client.pipeline(transaction=False)
+            for _ in range(1000):
+                pipe.xadd(keyspace.AUDIT_TRAIL, {"entry": text})
+            await pipe.execute()
+
+
+def test_exports_that_nobody_reads_leave_the_other_places_to_others(redis_url: str, tmp_path: Path) -> None:
+    """An export holds its place for as long as its reader takes, and there are few exports at once."""
+    asyncio.run(fill_the_trail(redis_url))
+    export = head("GET", "/api/v2/audit/export", BY_ADMINISTRATOR)
+    with serving(redis_url, tmp_path, max_concurrent_requests=MOST_EXPORTS + 1) as service:
+        with contextlib.ExitStack() as readers:
+            begun = [readers.enter_context(deaf(service, export)) for _ in range(MOST_EXPORTS)]
+            for each in begun:
+                assert each.recv(12) == b"HTTP/1.1 200"
+            refused = exchange(str(service.http.base_url), head("GET", "/api/v2/audit/export", BY_ADMINISTRATOR, CLOSE))
+            assert refused is not None
+            assert (refused.status, refused.headers["retry-after"]) == (429, "10")
+            assert status_of(service, "/.well-known/jwks.json") == 200
+        # They are gone, and so are their exports.
+        administrator = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        eventually(lambda: service.http.get("/api/v2/audit/export", headers=administrator).status_code, (200).__eq__)
 
 
 @pytest.mark.parametrize(("path", "count"), [*MANY, ("/openapi.json", 1)])
