@@ -191,7 +191,8 @@ class WorkerProcess:
             _, late = await asyncio.wait(under_way, timeout=GRACE_S)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            # Of those that are done too: nobody else hears any more of one that ended because Redis went away.
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _sweep_once(self) -> None:
         full = True

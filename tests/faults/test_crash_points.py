@@ -1,9 +1,11 @@
 """A process killed at any step of a revocation's way, and its Redis in the middle of any pipeline: law 2, point by point.
 
 For each point one person, and one process that dies there: before each call to Redis, with each part of a pipeline sent, before
-and after each call to an application, after the last. A step that is added to the way is added here by itself.
+and after each call to an application, after the last. And one that lives on and loses Redis there: nothing of the call gets
+through, some of it, or all of it and the reply is lost. A step that is added to the way is added here by itself.
 """
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -23,7 +25,7 @@ TOGETHER = (1, APPLICATIONS)
 
 
 @pytest.fixture(scope="module", params=[DOORS, pytest.param((*DOORS, "event hook"), marks=pytest.mark.soak)], ids=len)
-def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Case]]:
+def matrix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
     """Everything that has crashed, after a worker has cleaned up and providers have repeated themselves."""
     with Matrix.open(tmp_path_factory.mktemp("crashes")) as matrix:
         for door in request.param:
@@ -31,12 +33,21 @@ def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for together in TOGETHER:
             matrix.crash_workers(together)
         matrix.recover()
-        yield matrix.cases
+        yield matrix
+
+
+@pytest.fixture(scope="module")
+def cases(matrix: Matrix) -> list[Case]:
+    """One for each point."""
+    return matrix.cases
 
 
 def test_every_step_of_a_revocation_was_died_at(cases: list[Case]) -> None:
     names = {
-        case.whose: [each.point.step for each in cases if each.whose == case.whose and each.reached] for case in cases
+        case.whose: [
+            each.point.step for each in cases if each.whose == case.whose and each.reached and each.point.fate == "dies"
+        ]
+        for case in cases
     }
     workers = [f"worker, {each} written together" for each in TOGETHER]
     assert set(names) >= {*workers, *(f"service, {door}" for door in DOORS)}
@@ -45,6 +56,29 @@ def test_every_step_of_a_revocation_was_died_at(cases: list[Case]) -> None:
     assert [names[each].count("POST") for each in workers] == [2 * APPLICATIONS] * len(TOGETHER)
     reached = {(case.whose, case.point) for case in cases if case.reached}
     assert [str(case) for case in cases if (case.whose, case.point) not in reached] == []
+
+
+def test_at_every_step_redis_was_lost_before_and_after_it(cases: list[Case]) -> None:
+    dying = [case for case in cases if case.point.fate == "dies" and not case.point.held]
+    steps = {(case.whose, case.point.step, case.point.turn) for case in dying} - {(case.whose, "", 1) for case in dying}
+    lost = [case for case in cases if case.point.fate == "loses Redis"]
+    for after in (False, True):
+        found = {(case.whose, case.point.step, case.point.turn) for case in lost if case.point.after is after}
+        assert found == {each for each in steps if each[1] != "POST"}
+    # What does not matter to the answer does not change it; what does, turns it into a 503.
+    assert {case.acknowledged for case in lost if case.whose.startswith("service") and not case.repeated_first} == {
+        False,
+        True,
+    }
+
+
+def test_a_step_that_redis_failed_is_told_as_that_and_never_as_a_fault_of_ours(matrix: Matrix) -> None:
+    told = [json.loads(line) for each in ("service", "workers") for line in matrix.log(each).read_text().splitlines()]
+    assert [each for each in told if "exception" in each or each["level"] == "critical"] == []
+    assert {each["event"] for each in told if each["level"] == "warning"} >= {
+        "job.record_lost",
+        "delivery.not_recorded",
+    }
 
 
 def test_whatever_was_acknowledged_is_in_force_before_any_worker_runs(cases: list[Case]) -> None:

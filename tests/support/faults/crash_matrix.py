@@ -1,21 +1,20 @@
-"""One revocation after the other, each with a process that dies at another step of its way, and what that leaves behind."""
+"""One revocation after the other, each with a process that dies or loses Redis at another step of its way, and what that leaves
+behind."""
 
-import os
-import select
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
-from tests.support.authorization_server import CLOSED, AuthorizationServer, Connection, Receipt, Session
-from tests.support.faults.crash_points import Point, holds_of, points_of, rehearsed
-from tests.support.faults.crashing import NOWHERE, Forge, Order, Step, steps_of
+from tests.support.authorization_server import CLOSED, AuthorizationServer, Connection, Receipt
+from tests.support.faults.crash_cases import Case, Request, Watch
+from tests.support.faults.crash_points import Point, holds_of, losses_of, points_of, rehearsed
 from tests.support.faults.fleet import ADMIN_TOKEN, ALGORITHM, LOOPBACK, Fleet, held_port, running_fleet, wait_for_port
+from tests.support.faults.forge import NOWHERE, Forge, Order, Step, steps_of
 from tests.support.identity_provider import IdentityProvider
 from tests.support.okta_events import HOOK_SECRET, okta_batch, okta_event, okta_user
 from tests.support.relying_party import RelyingParties
@@ -34,43 +33,12 @@ AFTER_ANSWER_S: Final = 1.0
 HELD_S: Final = 0.5
 """How long a step is held up, in seconds: long enough for an answer that does not wait for it, and for what is asked then."""
 
+POLL_S: Final = 0.01
+"""Pause between two looks whether a process has come to its step, in seconds."""
+
 TRIES: Final = 3
 """Most processes sent to die at one point. The steps are the same in each; a machine that stands still may yet outlast some
 patience of the product's."""
-
-Request = Callable[[str], httpx.Response]
-"""Sends one message of an identity provider's, always the same, to the service at a URL."""
-
-
-@dataclass(kw_only=True)
-class Case:
-    """One person, and the process that died on the way of their revocation."""
-
-    whose: str
-    """Which process, and through which door."""
-    point: Point
-    person: Person
-    session: Session
-    tokens: tuple[str, str]
-    send: Request
-    reached: bool = False
-    """Whether the process died where it was to."""
-    acknowledged: bool = False
-    honoured: tuple[bool, ...] = ()
-    """The session and both refresh tokens, right after that."""
-    repeated_first: bool = False
-    """Whether the identity provider sent its message again before a worker ran."""
-    honoured_unrepeated: tuple[bool, ...] = ()
-    """The same when a worker had cleaned up, and before any repeat."""
-    told_unrepeated: bool = False
-    honoured_at_last: tuple[bool, ...] = ()
-    told_at_last: set[str] = field(default_factory=set)
-    """Which applications know, by client_id."""
-    receipts: list[str] = field(default_factory=list)
-    """The states of what was recorded."""
-
-    def __str__(self) -> str:
-        return f"{self.whose}, dead {self.point}"
 
 
 class Matrix:
@@ -107,7 +75,7 @@ class Matrix:
             yield matrix
 
     def crash_services(self, door: str) -> None:
-        """A revocation through this door for each step of its way in the service; and for each script, one that takes long."""
+        """Revocations through this door for each step of its way in the service; and for each script, one that takes long."""
 
         def run(point: Point) -> tuple[Case, list[Step]]:
             return self._crash_service(self._case(f"service, {door}", point, door))
@@ -116,15 +84,15 @@ class Matrix:
             run(point)
 
     def crash_workers(self, together: int) -> None:
-        """A revocation for each step of its way in a worker that writes so many outcomes together."""
+        """Revocations for each step of its way in a worker that writes so many outcomes together."""
         whose = f"worker, {together} written together"
         door = "global token revocation"
         self._crash(lambda point: self._crash_worker(self._case(whose, point, door), together))
 
     def _crash(self, run: Callable[[Point], tuple[Case, list[Step]]]) -> list[Step]:
-        """One process after the other, each of which dies at another point of its way; the steps of that."""
+        """One process after the other, each of which dies or loses Redis at another point of its way; the steps of that."""
         steps = rehearsed(lambda: run(Point())[1])
-        for point in points_of(steps):
+        for point in (*points_of(steps), *losses_of(steps)):
             for _ in range(TRIES):
                 if run(point)[0].reached:
                     break
@@ -191,7 +159,7 @@ class Matrix:
             url = f"http://{LOOPBACK}:{port}"
             order = self._order("service", case.point, port=port)
             pid = self.forge.start(order)
-            with closing(_Watch(pid)) as process:
+            with closing(Watch(pid)) as process:
                 wait_for_port(url, lambda: not process.ends(0))
                 try:
                     answer = case.send(url)
@@ -199,22 +167,31 @@ class Matrix:
                     case.reached = process.ends(PATIENCE_S)
                 else:
                     case.acknowledged = answer.is_success
-                    assert case.acknowledged, f"{case}: {answer.status_code} {answer.text}"
+                    refused = case.point.fate == "loses Redis" and answer.status_code == 503
+                    assert case.acknowledged or refused, f"{case}: {answer.status_code} {answer.text}"
                     case.honoured = self._honoured(case)
                     if case.point.held:
                         self.forge.end(pid)
                         case.reached = True
                         return case, steps_of(Path(order.trace))
+                    if case.point.fate == "loses Redis":
+                        case.reached = _comes(order, process, AFTER_ANSWER_S)
+                        self.forge.end(pid)
+                        return self._repeated(case), steps_of(Path(order.trace))
                     case.reached = case.point.step != NOWHERE and process.ends(AFTER_ANSWER_S)
             self._end(pid, case)
         if not case.acknowledged:
             case.honoured = self._honoured(case)
+        return self._repeated(case), steps_of(Path(order.trace))
+
+    def _repeated(self, case: Case) -> Case:
+        """The same, sent again where that comes first."""
         if case.repeated_first and not case.acknowledged:
             answer = case.send(self.fleet.urls["service-0"])
             assert answer.is_success, f"{case}: repeated, {answer.status_code} {answer.text}"
             case.honoured = self._honoured(case)
             case.acknowledged = True
-        return case, steps_of(Path(order.trace))
+        return case
 
     def _crash_worker(self, case: Case, together: int) -> tuple[Case, list[Step]]:
         self.fleet.forget_queue()
@@ -224,21 +201,23 @@ class Matrix:
         (head,) = self.server.revocations_of(case.session.user_id)
         order = self._order("workers", case.point, revocation_id=head["revocation_id"], together=together)
         pid = self.forge.start(order)
-        with closing(_Watch(pid)) as process:
+        with closing(Watch(pid)) as process:
             if case.point.step == NOWHERE:
                 eventually(lambda: self._is_closed(head), bool)
+            elif case.point.fate == "loses Redis":
+                case.reached = _comes(order, process, PATIENCE_S)
             else:
                 case.reached = process.ends(PATIENCE_S)
             self._end(pid, case)
         return case, steps_of(Path(order.trace))
 
     def _end(self, pid: int, case: Case) -> None:
-        """One that was to die nowhere has everything done when it has ended as it was asked to; the others end one way or the
-        other."""
-        if case.point.step == NOWHERE:
+        """One that was not to die ends as it is asked to, and where nothing was to happen it has everything done then; the others
+        end one way or the other."""
+        if case.point.step == NOWHERE or case.point.fate == "loses Redis":
             status = self.forge.ask_to_end(pid)
             assert status == 0, f"{case}: ended with status {status}"
-            case.reached = True
+            case.reached = case.reached or case.point.step == NOWHERE
         else:
             self.forge.end(pid)
 
@@ -251,14 +230,19 @@ class Matrix:
         return Order(
             module=module,
             environment={**self.fleet.environment, "LOGOUTD_PORT": str(port)},
-            log=str(self.folder / f"{module}-crashing.log"),
+            log=str(self.log(module)),
             trace=str(self.folder / f"trace-{self._count}.jsonl"),
             step=point.step,
             commands=point.commands,
             after=point.after,
+            fate=point.fate,
             held_s=HELD_S if point.held else 0.0,
             **more,
         )
+
+    def log(self, module: str) -> Path:
+        """What the processes of this kind have written."""
+        return self.folder / f"{module}-crashing.log"
 
     def _honoured(self, case: Case) -> tuple[bool, ...]:
         asked = [self.server.is_active(case.session.session_id, hint="session")]
@@ -273,14 +257,10 @@ class Matrix:
         return told
 
 
-class _Watch:
-    """Whether a process has ended that is somebody else's child (Linux)."""
-
-    def __init__(self, pid: int) -> None:
-        self._descriptor = os.pidfd_open(pid)
-
-    def ends(self, within_s: float) -> bool:
-        return bool(select.select([self._descriptor], [], [], within_s)[0])
-
-    def close(self) -> None:
-        os.close(self._descriptor)
+def _comes(order: Order, process: Watch, within_s: float) -> bool:
+    """Whether a process comes to its step."""
+    give_up_s = time.monotonic() + within_s
+    while not order.mark.exists():
+        if process.ends(POLL_S) or time.monotonic() > give_up_s:
+            return order.mark.exists()
+    return True

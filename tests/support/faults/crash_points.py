@@ -1,4 +1,4 @@
-"""Where a process may die: at every step of its way, as two undisturbed runs have taken it."""
+"""Where a process may die, or lose Redis: at every step of its way, as two undisturbed runs have taken it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from tests.support.faults.crashing import NOWHERE, Step
+from tests.support.faults.forge import NOWHERE, Fate, Step
 
 REHEARSALS: Final = 5
 """Most undisturbed runs until two in a row take the same steps; Redis learns the scripts in the first."""
@@ -21,6 +21,7 @@ class Point:
     """At which of the steps of that name."""
     commands: int = 0
     after: bool = False
+    fate: Fate = "dies"
     held: bool = False
     """It does not die there, but is held up, and dies once it has answered."""
 
@@ -30,7 +31,7 @@ class Point:
         if self.step == NOWHERE:
             return "once it has done everything"
         how = "after" if self.after else f"with {self.commands} commands of" if self.commands else "before"
-        return f"{how} {self.step}, number {self.turn} of its name"
+        return f"{self.fate} {how} {self.step}, number {self.turn} of its name"
 
 
 def rehearsed(run: Callable[[], list[Step]]) -> list[Step]:
@@ -52,6 +53,18 @@ def holds_of(steps: Sequence[Step]) -> Iterator[Point]:
     for each in points_of(steps):
         if ".lua" in each.step and not each.commands and not each.after:
             yield replace(each, held=True)
+
+
+def losses_of(steps: Sequence[Step]) -> Iterator[Point]:
+    """Every point at which Redis can be lost while the process goes on: before each call to it, within each pipeline, and after
+    each, when everything was done and nobody heard of it."""
+    whole: Counter[str] = Counter()
+    for each in points_of([step for step in steps if step.name != "POST"]):
+        whole[each.step] = max(whole[each.step], each.turn)
+        if not each.after:
+            yield replace(each, fate="loses Redis")
+    for name, turns in whole.items():
+        yield from (Point(step=name, turn=turn, after=True, fate="loses Redis") for turn in range(1, turns + 1))
 
 
 def points_of(steps: Sequence[Step]) -> Iterator[Point]:

@@ -1,4 +1,5 @@
-"""Both processes, made to kill themselves at a chosen step of their way through a revocation: `python -m` this, or `Forge`.
+"""Both processes, made to die, to stand still or to lose Redis at a chosen step of their way through a revocation: `python -m`
+this, or `Forge`.
 
 A step is a call to Redis or to an application. Nothing in the product knows: this program imports it once, puts its own hands
 around those calls, and forks a process for each order it reads from standard input.
@@ -8,13 +9,11 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
@@ -22,6 +21,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import structlog
 from arq.worker import Worker
 from redis.asyncio.client import Pipeline, Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 import service.__main__
 import workers.__main__
@@ -30,17 +30,11 @@ from service.domain.clock import SystemClock
 from service.outbound import Outbound
 from service.store.fleet_clock import FleetClock
 from service.store.record import _load_scripts
-from tests.support.processes import ROOT, clean_environment
+from tests.support.faults.forge import AS_THEY_COME, Order
 from workers.ledger import Ledger
 from workers.sweep import Sweeper
 
 T = TypeVar("T")
-
-NOWHERE: Final = ""
-"""As the step to die at: none."""
-
-AS_THEY_COME: Final = 0
-"""As how many outcomes are written together: those that there are."""
 
 _SCRIPTS: Final = {
     sha1(source.encode(), usedforsecurity=False).hexdigest(): f"{name}.lua" for name, source in _load_scripts().items()
@@ -49,105 +43,6 @@ _SCRIPTS: Final = {
 
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 """Whether this is the job whose steps are counted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A process to run, and where it ends."""
-
-    module: str
-    """`service` or `workers`."""
-    environment: Mapping[str, str]
-    log: str
-    trace: str
-    """A file to which each step is written before it is taken."""
-    step: str = NOWHERE
-    """The step to die at, by name."""
-    turn: int = 1
-    """At which of the steps of that name. What is done side by side is not always done in the same order: the number of a step
-    among all would not be the same step each time."""
-    commands: int = 0
-    """How many commands of that step's pipeline still reach Redis; 0: it is never sent."""
-    after: bool = False
-    """Die only when that step is done, before anything is made of its answer."""
-    held_s: float = 0.0
-    """Do not die at that step, but let it wait for so long, in seconds."""
-    revocation_id: str = ""
-    """Of a worker: whose steps are counted, in the first job of it."""
-    together: int = AS_THEY_COME
-    """Of a worker: how many outcomes are written together. Whether an outcome finds another waiting is chance, and a step less
-    is taken when it does."""
-    clock_ahead_s: float = 0.0
-    """How far ahead of this machine's its clock is, in seconds: what has been leased is soon free again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step that was taken."""
-
-    name: str
-    commands: int
-    """How many commands Redis is sent together, each by itself; 1 for what is one or a transaction."""
-
-
-class Forge:
-    """Runs orders, each in a process of its own, forked from one that has everything imported."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    @classmethod
-    @contextmanager
-    def open(cls) -> Iterator["Forge"]:
-        """One that is ready; whatever it forked is gone when the block ends."""
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.support.faults.crashing"],
-            cwd=ROOT,
-            env=clean_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            try:
-                yield cls(process)
-            finally:
-                assert process.stdin is not None
-                process.stdin.close()
-                process.wait(10)
-
-    def start(self, order: Order) -> int:
-        """The process id of a process that carries out this order. It is a child of the forge's, which waits for it."""
-        return int(self._ask({"order": asdict(order)}))
-
-    def ask_to_end(self, pid: int) -> int:
-        """Have one finish what it does and end; how it ended."""
-        os.kill(pid, signal.SIGTERM)
-        return self.wait(pid)
-
-    def wait(self, pid: int) -> int:
-        """How one ended; negative: by which signal."""
-        return int(self._ask({"wait": pid}))
-
-    def end(self, pid: int) -> int:
-        """Kill one, if it still runs; how it ended."""
-        os.kill(pid, signal.SIGKILL)
-        return self.wait(pid)
-
-    def _ask(self, message: object) -> str:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps(message) + "\n")
-        stdin.flush()
-        answer = stdout.readline()
-        assert answer, "the forge has ended"
-        return answer
-
-
-def steps_of(trace: Path) -> list[Step]:
-    """The steps a process took, the last of which it may have died at."""
-    return [Step(**json.loads(line)) for line in trace.read_text("utf-8").splitlines()] if trace.exists() else []
 
 
 @dataclass(kw_only=True)
@@ -180,11 +75,23 @@ class _Crash:
             if self.order.commands and shorten is not None:
                 shorten(self.order.commands)
                 await act()
-            _die()
+            self.meet_fate()
         answer = await act()
-        if here:
-            _die()
+        if here and self.order.after:
+            self.meet_fate()
         return answer
+
+    def meet_fate(self) -> None:
+        """What was ordered happens to this process. Returns when it stood still and goes on."""
+        if self.order.fate == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+        self.order.mark.touch()
+        if self.order.fate == "loses Redis":
+            raise RedisConnectionError("lost, for a test")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if self.order.wakes_ahead_s:
+            _set_ahead(self.order.wakes_ahead_s)
 
     def install(self) -> None:
         """Put our hands around every call; for the rest of this process."""
@@ -265,11 +172,6 @@ def _once_there_are(count: int) -> Callable[..., Awaitable[bool]]:
         return await write(ledger, entry)
 
     return handed_in
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-    signal.pause()
 
 
 def _carry_out(order: Order) -> NoReturn:
