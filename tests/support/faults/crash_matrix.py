@@ -78,7 +78,7 @@ class Matrix:
         """Revocations through this door for each step of its way in the service; and for each script, one that takes long."""
 
         def run(point: Point) -> tuple[Case, list[Step]]:
-            return self._crash_service(self._case(f"service, {door}", point, door))
+            return self._crash_service(self.case(f"service, {door}", point, door))
 
         for point in holds_of(self._crash(run)):
             run(point)
@@ -87,7 +87,7 @@ class Matrix:
         """Revocations for each step of its way in a worker that writes so many outcomes together."""
         whose = f"worker, {together} written together"
         door = "global token revocation"
-        self._crash(lambda point: self._crash_worker(self._case(whose, point, door), together))
+        self._crash(lambda point: self._crash_worker(self.case(whose, point, door), together))
 
     def _crash(self, run: Callable[[Point], tuple[Case, list[Step]]]) -> list[Step]:
         """One process after the other, each of which dies or loses Redis at another point of its way; the steps of that."""
@@ -100,7 +100,7 @@ class Matrix:
 
     def recover(self) -> None:
         """Start a worker and wait until it has done everything; then let the providers repeat what nobody answered."""
-        order = self._order("workers", clock_ahead_s=LEASES_RUN_OUT_S)
+        order = self.order("workers", clock_ahead_s=LEASES_RUN_OUT_S)
         self.forge.start(order)
         eventually(self.fleet.open_revocations, lambda count: count == 0, within_s=PATIENCE_S)
         told = self._told()
@@ -117,7 +117,8 @@ class Matrix:
             case.told_at_last = told[case.session.user_id]
             case.receipts = [each["state"] for each in self.server.revocations_of(case.session.user_id)]
 
-    def _case(self, whose: str, point: Point, door: str) -> Case:
+    def case(self, whose: str, point: Point, door: str) -> Case:
+        """Somebody who is signed in at both applications, and is about to be revoked."""
         self._count += 1
         person = self.story.person(f"p{self._count}")
         session = self.story.sign_in(person, self.connection, self.web, self.crm, auth_time=int(time.time()) - 60)
@@ -157,7 +158,7 @@ class Matrix:
         with closing(held_port()) as held:
             port = held.getsockname()[1]
             url = f"http://{LOOPBACK}:{port}"
-            order = self._order("service", case.point, port=port)
+            order = self.order("service", case.point, port=port)
             pid = self.forge.start(order)
             with closing(Watch(pid)) as process:
                 wait_for_port(url, lambda: not process.ends(0))
@@ -175,7 +176,7 @@ class Matrix:
                         case.reached = True
                         return case, steps_of(Path(order.trace))
                     if case.point.fate == "loses Redis":
-                        case.reached = _comes(order, process, AFTER_ANSWER_S)
+                        case.reached = comes(order, process, AFTER_ANSWER_S)
                         self.forge.end(pid)
                         return self._repeated(case), steps_of(Path(order.trace))
                     case.reached = case.point.step != NOWHERE and process.ends(AFTER_ANSWER_S)
@@ -199,13 +200,13 @@ class Matrix:
         case.acknowledged = True
         case.honoured = self._honoured(case)
         (head,) = self.server.revocations_of(case.session.user_id)
-        order = self._order("workers", case.point, revocation_id=head["revocation_id"], together=together)
+        order = self.order("workers", case.point, revocation_id=head["revocation_id"], together=together)
         pid = self.forge.start(order)
         with closing(Watch(pid)) as process:
             if case.point.step == NOWHERE:
                 eventually(lambda: self._is_closed(head), bool)
             elif case.point.fate == "loses Redis":
-                case.reached = _comes(order, process, PATIENCE_S)
+                case.reached = comes(order, process, PATIENCE_S)
             else:
                 case.reached = process.ends(PATIENCE_S)
             self._end(pid, case)
@@ -224,7 +225,8 @@ class Matrix:
     def _is_closed(self, head: Receipt) -> bool:
         return self.server.receipt(head["revocation_id"])["state"] in CLOSED
 
-    def _order(self, module: str, point: Point | None = None, *, port: int = 0, **more: Any) -> Order:
+    def order(self, module: str, point: Point | None = None, *, port: int = 0, **more: Any) -> Order:
+        """A process of ours, with something to happen to it."""
         self._count += 1
         point = point or Point()
         return Order(
@@ -257,7 +259,7 @@ class Matrix:
         return told
 
 
-def _comes(order: Order, process: Watch, within_s: float) -> bool:
+def comes(order: Order, process: Watch, within_s: float) -> bool:
     """Whether a process comes to its step."""
     give_up_s = time.monotonic() + within_s
     while not order.mark.exists():

@@ -111,6 +111,21 @@ class Fleet:
         since_ms = time.time() * 1000 - FRESH_MS
         return {name for name, worker in names.items() if looking[name] and found.get(worker, 0) > since_ms}
 
+    def is_heard_of(self, pid: int) -> bool:
+        """Whether a worker of this process id has told that it is at work."""
+        with closing(self._client()) as client:
+            return client.zscore(keyspace.WORKERS, f"{socket.gethostname()}:{pid}") is not None
+
+    def queued(self) -> int:
+        """How many jobs wait or are being run."""
+        with closing(self._client()) as client:
+            return sum(int(client.zcard(each)) for each in QUEUES.values())
+
+    def due(self) -> int:
+        """How many entries the due index has."""
+        with closing(self._client()) as client:
+            return int(client.zcard(keyspace.DUE))
+
     def open_revocations(self) -> int:
         """How many are recorded and not finished. An entry without a record is none: its process died before it was written,
         nobody was told that it was, and the entry is kept for ten minutes lest it still is."""
