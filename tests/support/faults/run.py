@@ -12,19 +12,20 @@ from typing import Any, Final, Self, TypeVar
 import aiohttp
 
 from tests.support.faults.applications import Applications
+from tests.support.faults.calling import CALLER_TIMEOUT_S, GaveUp
 from tests.support.faults.conducting import Conductor, Endured
 from tests.support.faults.explaining import Explanations
-from tests.support.faults.feeding import AT_ONCE, CALLER_TIMEOUT_S, Feeder, GaveUp
+from tests.support.faults.feeding import AT_ONCE, Feeder
 from tests.support.faults.fleet import Fleet, running_fleet
 from tests.support.faults.leaking import Secrets
 from tests.support.faults.lives import Connection, Life
 from tests.support.faults.plan import Misbehaviour, Plan
+from tests.support.faults.recovering import Histories, measure_recovery
 from tests.support.faults.verdict import (
     Verdict,
     judge_answers,
     judge_telling,
     judge_writing,
-    measure_recovery,
     owed,
 )
 from tests.support.identity_provider import IdentityProvider
@@ -231,7 +232,17 @@ def carry_out(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
         say(f"quiet after {time.monotonic() - started_s:.1f} s")
         outside.do(outside.judge(verdict))
         judge_telling(verdict, outside.lives, outside.applications)
-        measure_recovery(verdict, outside.lives, outside.applications, conductor.endured, outside.feeder)
+        longest = measure_recovery(verdict, outside.lives, outside.applications, conductor.endured, outside.feeder)
+        if longest is not None:
+            histories = Histories(
+                feeder=outside.feeder,
+                logs=fleet.logs,
+                endured=conductor.endured,
+                misbehaviours=plan.misbehaviours,
+                started_s=started_s,
+            )
+            client_id = outside.applications.every[longest.number].client_id
+            verdict.history = outside.do(histories.of(longest, client_id))
         verdict.hold("nobody answered", outside.gave_up)
         verdict.hold("an answer nobody should have", outside.feeder.unexpected)
         verdict.hold("an end that was not clean", conductor.unclean)

@@ -1,12 +1,10 @@
 """What a run has come to: what was acknowledged, what of it is in force, who was told, and whom it should not have touched."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from tests.support.faults.applications import Applications
-from tests.support.faults.conducting import Endured
 from tests.support.faults.explaining import Explanations
 from tests.support.faults.feeding import Feeder
 from tests.support.faults.fleet import Fleet
@@ -35,6 +33,8 @@ class Verdict:
     longest_until_told_s: float = 0.0
     slowest: str = ""
     """Which that was."""
+    history: list[str] = field(default_factory=list)
+    """What happened meanwhile."""
     breaches: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
@@ -45,7 +45,8 @@ class Verdict:
         ):
             yield f"{name:24} {getattr(self, name)}"
         yield f"{'longest_until_answered':24} {self.longest_until_answered_s:.2f} s"
-        yield f"{'longest_until_told':24} {self.longest_until_told_s:.2f} s, after {self.slowest or 'none'}"
+        yield f"{'longest_until_told':24} {self.longest_until_told_s:.2f} s {self.slowest}"
+        yield from (f"  {each}" for each in self.history)
         yield f"{'breaches':24} {len(self.breaches)}"
         yield from (f"  {each}" for each in self.breaches)
 
@@ -108,32 +109,6 @@ def _sids_amiss(people: Mapping[str, Life], applications: Applications) -> Itera
             missing = application.session_required and life.revoked.session_id not in sids
             if missing or (sids - {life.revoked.session_id} and not life.revoked.asked_twice):
                 yield f"{life.sub} to {application.client_id}"
-
-
-def measure_recovery(
-    verdict: Verdict, lives: Sequence[Life], applications: Applications, endured: Sequence[Endured], feeder: Feeder
-) -> None:
-    """From the end of each fault to the first answer after it, and to the last delivery that was owed when it ended."""
-    told = applications.by_person
-    first_told = [
-        (life.acknowledged_s or 0.0, told[number][sub][0].at_s)
-        for life, number, sub in owed(lives)
-        if sub in told[number]
-    ]
-    for each in endured:
-        name = each.fault.target
-        after = [
-            at_s - each.ended_s
-            for at_s, by in feeder.answers
-            if at_s >= each.ended_s and (by == name or not name.startswith("service"))
-        ]
-        if not after:
-            verdict.breaches.append(f"nobody answered any more after {str(each.fault).strip()}")
-        verdict.longest_until_answered_s = max(verdict.longest_until_answered_s, min(after, default=math.inf))
-        late = [at_s - each.ended_s for acknowledged_s, at_s in first_told if acknowledged_s <= each.ended_s < at_s]
-        if max(late, default=0.0) > verdict.longest_until_told_s:
-            verdict.longest_until_told_s, verdict.slowest = max(late), str(each.fault).strip()
-    verdict.faults = len(endured)
 
 
 def judge_answers(verdict: Verdict, explanations: Explanations, feeder: Feeder) -> None:
