@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
 from service import jobs
@@ -16,6 +15,7 @@ from service.domain.clock import Clock, SystemClock
 from service.keys.key_file import KeyFile
 from service.keys.ring import KeyRing
 from service.outbound import MAX_CONNECTIONS, Outbound, open_outbound
+from service.queue_redis import QueueRedis
 from service.redeliver import Redeliverer
 from service.settings import Settings, secret_file
 from service.store.applications import Applications
@@ -75,7 +75,7 @@ class Resources:
     key_ring: KeyRing
     record: Record
     durability: Durability
-    queue_redis: ArqRedis
+    queue_redis: QueueRedis
     connections: Connections
     applications: Applications
     client_healths: ClientHealths
@@ -126,7 +126,7 @@ async def open_resources(settings: Settings, *, clock: Clock | None = None) -> A
         stack.push_async_callback(end_tasks, [following])
         data = Redis(connection_pool=open_pool(settings.redis_url.get_secret_value(), decode=True))
         stack.push_async_callback(data.aclose, close_connection_pool=True)
-        queue_redis = ArqRedis(
+        queue_redis = QueueRedis(
             pool_or_conn=open_pool(settings.queue_url, decode=False, size=QUEUE_POOL_SIZE),
             job_serializer=jobs.serialize,
             job_deserializer=jobs.deserialize,

@@ -124,6 +124,16 @@ async def test_of_an_end_that_was_not_kept_the_trail_says_that_it_does_not_hold(
     ]
 
 
+@pytest.mark.parametrize("further", [1, 2])
+async def test_what_was_kept_is_kept_though_the_trail_cannot_be_told_what_was_not(house: House, further: int) -> None:
+    revocation, owed = await leased(house, "a", "b")
+    ledger = house.worker.notifier.ledger
+    entries = [dead(house, revocation, owed[0], lease_ms=1), dead(house, revocation, owed[1])]
+    with redis_away(at=CALLS_OF_A_WRITE + further, moment="before"):
+        assert await asyncio.gather(*map(ledger.write, entries)) == [False, True]
+    assert [each.state for each in await house.deliveries(revocation.revocation_id)] == ["pending", "dead"]
+
+
 async def test_without_redis_each_of_a_write_is_told_and_the_next_write_goes_on(house: House) -> None:
     revocation, owed = await leased(house, "a", "b", "c")
     ledger = house.worker.notifier.ledger

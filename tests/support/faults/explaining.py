@@ -29,6 +29,7 @@ _AWAY: Final = frozenset[Cause]({"redis", "itself"})
 EXPLAINED_BY: Final[Mapping[str, frozenset[Cause]]] = {
     # Whoever waits for Redis while it is away; and whoever is stopped while it waits, whose time is over when it goes on.
     "request.unavailable": _AWAY,
+    "audit.not_taken_back": _AWAY,
     "audit.not_written": _AWAY,
     "client.not_reported": _AWAY,
     "clock.not_read": _AWAY,
