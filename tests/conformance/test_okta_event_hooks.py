@@ -2,7 +2,6 @@
 what the contract (section 4.3, laws) makes of it. The service stands here without a worker.
 """
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from service.domain.okta_events import CLOCK_ALLOWANCE_MS, ENDING_EVENTS, FUTURE_SKEW_MS
-from service.embedded_redis import EmbeddedRedis
 from service.receive.okta_event_hook import MAX_BATCH_BYTES, MAX_CHALLENGE_LENGTH, MAX_EVENTS
 from service.web.throttles import BURST_S
 from tests.support.asgi import AGE_S, Api, refused, serving
@@ -23,18 +21,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CLOSING = sorted(name for name, kind in ENDING_EVENTS.items() if kind.closes_the_account)
 OTHERS = sorted(set(ENDING_EVENTS) - set(CLOSING))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_api(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
-    async with serving(redis_server.url, tmp_path_factory.mktemp("service")) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def idp() -> AsyncIterator[IdentityProvider]:
-    async with IdentityProvider.running() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,6 +1,6 @@
 """RFC 7009, token revocation: one test a clause. We know refresh tokens only."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from service.domain.refresh_token import MAX_TOKEN_LENGTH
-from service.embedded_redis import EmbeddedRedis
 from tests.support.asgi import ADMINISTRATOR, AGE_S, NOBODY, Api, basic, refused, serving
 from tests.support.contents import trail
 from tests.support.heard import listening
@@ -16,18 +15,6 @@ from tests.support.identity_provider import IdentityProvider
 from tests.support.redis_server import start_redis
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_api(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
-    async with serving(redis_server.url, tmp_path_factory.mktemp("service")) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def idp() -> AsyncIterator[IdentityProvider]:
-    async with IdentityProvider.running() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,31 +1,17 @@
 """RFC 7662, token introspection: one test a clause, for refresh tokens and, by `token_type_hint=session`, sessions."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from service.embedded_redis import EmbeddedRedis
-from tests.support.asgi import AGE_S, NOBODY, PUBLIC_URL, Api, refused, serving
+from tests.support.asgi import AGE_S, NOBODY, PUBLIC_URL, Api, refused
 from tests.support.identity_provider import IdentityProvider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 INACTIVE = b'{"active":false}'
 """Section 2.2: and nothing else."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_api(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
-    async with serving(redis_server.url, tmp_path_factory.mktemp("service")) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def idp() -> AsyncIterator[IdentityProvider]:
-    async with IdentityProvider.running() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,16 +1,16 @@
 """One connection's back-channel logout door on a running service, and somebody signed in behind it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 import httpx
 
-from tests.support.authorization_server import FORM, Application, AuthorizationServer, Connection, Session
+from tests.support.authorization_server import FORM
 from tests.support.clock import HandClock
-from tests.support.identity_provider import NOTHING, IdentityProvider
-from tests.support.story import Person, Story
+from tests.support.door import Door
+from tests.support.identity_provider import NOTHING
+from tests.support.story import Story
 
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 """The member of `events` (OIDC Back-Channel Logout section 2.4)."""
@@ -19,49 +19,22 @@ UPSTREAM_SID: Final = "upstream-session-1"
 """The identity provider's own session that Ada's sign-in came from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogoutDoor:
-    """The door, and Ada, who signed in to one application a minute ago and has two refresh tokens."""
+class LogoutDoor(Door):
+    """The door, and Ada, who signed in a minute ago."""
 
-    story: Story
-    clock: HandClock
-    connection: Connection
-    web: Application
-    ada: Person
-    session: Session
-    online: str
-    offline: str
+    __slots__ = ()
 
     @classmethod
-    def open(cls, story: Story, clock: HandClock, name: str = "okta", **options: Any) -> "LogoutDoor":
-        """A new connection to the story's identity provider, with these options laid over the ordinary ones."""
-        web = story.application(f"web-{name}")
-        connection = story.connection(web, name=name, **options)
-        ada = story.person(f"ada-{name}")
-        session = story.sign_in(ada, connection, web, upstream_sid=UPSTREAM_SID, auth_time=clock.now_s)
-        online = story.server.refresh_token(session, web)
-        offline = story.server.refresh_token(session, web, offline=True)
+    def open(cls, story: Story, clock: HandClock, name: str = "okta", **options: Any) -> Self:
+        """Likewise, and a minute passes."""
+        opened = super().open(story, clock, name, **options)
         clock.advance(60)
-        return cls(
-            story=story,
-            clock=clock,
-            connection=connection,
-            web=web,
-            ada=ada,
-            session=session,
-            online=online,
-            offline=offline,
-        )
+        return opened
 
-    @property
-    def server(self) -> AuthorizationServer:
-        """The management API."""
-        return self.story.server
-
-    @property
-    def idp(self) -> IdentityProvider:
-        """Whose door it is."""
-        return self.story.idp
+    @classmethod
+    def sign_in_members(cls, clock: HandClock) -> dict[str, Any]:
+        """Which of the identity provider's sessions it came from, and when."""
+        return {"upstream_sid": UPSTREAM_SID, "auth_time": clock.now_s}
 
     @property
     def url(self) -> str:
@@ -118,13 +91,6 @@ class LogoutDoor:
         """Any body."""
         headers = {"Content-Type": content_type} if content_type else {}
         return self.server.http.post(url or self.url, content=body, headers=headers)
-
-    @property
-    def nothing_happened(self) -> bool:
-        """Whether all of Ada's is honoured, and nothing was recorded."""
-        tokens = self.server.is_active(self.online) and self.server.is_active(self.offline)
-        nothing = self.server.revocations_of(self.session.user_id) == []
-        return tokens and nothing and not self.story.is_over(self.session)
 
     @property
     def session_is_over(self) -> bool:

@@ -2,52 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from tests.support.authorization_server import Application, Connection, Session, Subject
-from tests.support.clock import HandClock
-from tests.support.identity_provider import NOTHING, IdentityProvider
-from tests.support.story import Person, Story, by_email
+from tests.support.authorization_server import Subject
+from tests.support.door import Door
+from tests.support.identity_provider import NOTHING
+from tests.support.story import by_email
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationDoor:
-    """The door, and Ada, who is signed in to one application with two refresh tokens."""
+class RevocationDoor(Door):
+    """The door, and Ada behind it."""
 
-    story: Story
-    clock: HandClock
-    connection: Connection
-    web: Application
-    ada: Person
-    session: Session
-    online: str
-    offline: str
-
-    @classmethod
-    def open(cls, story: Story, clock: HandClock, name: str = "okta", **options: Any) -> "RevocationDoor":
-        """A new connection to the story's identity provider, with these options laid over the ordinary ones."""
-        web = story.application(f"web-{name}")
-        connection = story.connection(web, name=name, **options)
-        ada = story.person(f"ada-{name}")
-        session = story.sign_in(ada, connection, web)
-        return cls(
-            story=story,
-            clock=clock,
-            connection=connection,
-            web=web,
-            ada=ada,
-            session=session,
-            online=story.server.refresh_token(session, web),
-            offline=story.server.refresh_token(session, web, offline=True),
-        )
-
-    @property
-    def idp(self) -> IdentityProvider:
-        """Whose door it is."""
-        return self.story.idp
+    __slots__ = ()
 
     @property
     def url(self) -> str:
@@ -96,24 +64,16 @@ class RevocationDoor:
             "Authorization": f"Bearer {assertion or self.assertion()}",
             **headers,
         }
-        return self.story.server.http.post(url or self.url, content=content, headers=given)
+        return self.server.http.post(url or self.url, content=content, headers=given)
 
     def present(self, assertion: str) -> httpx.Response:
         """A good request under this assertion."""
         return self.send(assertion=assertion)
 
     @property
-    def nothing_happened(self) -> bool:
-        """Whether all of Ada's is honoured, and nothing was recorded."""
-        server = self.story.server
-        tokens = server.is_active(self.online) and server.is_active(self.offline)
-        return tokens and not self.story.is_over(self.session) and server.revocations_of(self.session.user_id) == []
-
-    @property
     def everything_is_dead(self) -> bool:
         """Whether nothing of Ada's is honoured."""
-        server = self.story.server
-        tokens = server.is_active(self.online) or server.is_active(self.offline)
+        tokens = self.server.is_active(self.online) or self.server.is_active(self.offline)
         return self.story.is_over(self.session) and not tokens
 
 
