@@ -79,20 +79,21 @@ class Queue:
         self._redis = redis
         self._numbers = numbers
 
-    async def revoke(self, revocation_id: str, *, now_ms: int = 0, lane: Lane = "urgent") -> None:
-        """Have a worker look at a revocation. `now_ms`, of a sweeper's hint, tells it from those of other minutes."""
-        await self._hint(REVOKE, f"{revocation_id}:{now_ms // TICKET_MS}", revocation_id, lane=lane)
+    async def revoke(self, revocation_id: str, *, now_ms: int = 0, lane: Lane = "urgent") -> bool:
+        """Have a worker look at a revocation; whether the queue has it now. `now_ms`, of a sweeper's hint, tells it from those of
+        other minutes."""
+        return await self._hint(REVOKE, f"{revocation_id}:{now_ms // TICKET_MS}", revocation_id, lane=lane)
 
     async def notify(
         self, revocation_id: str, delivery_ids: Sequence[str], *, now_ms: int, lane: Lane = "urgent"
-    ) -> None:
-        """Have a worker look at deliveries of one revocation."""
+    ) -> bool:
+        """Have a worker look at deliveries of one revocation; whether the queue has it now."""
         names = fingerprint(*sorted(delivery_ids))[:16]
-        await self._hint(NOTIFY, f"{revocation_id}:{names}:{now_ms // TICKET_MS}", list(delivery_ids), lane=lane)
+        return await self._hint(NOTIFY, f"{revocation_id}:{names}:{now_ms // TICKET_MS}", list(delivery_ids), lane=lane)
 
-    async def verify(self, kept_id: str, *, now_ms: int) -> None:
-        """Have a worker look at a kept logout token."""
-        await self._hint(VERIFY, f"{kept_id}:{now_ms // TICKET_MS}", kept_id)
+    async def verify(self, kept_id: str, *, now_ms: int) -> bool:
+        """Have a worker look at a kept logout token; whether the queue has it now."""
+        return await self._hint(VERIFY, f"{kept_id}:{now_ms // TICKET_MS}", kept_id)
 
     async def oldest_age_s(self, lane: Lane) -> float:
         """How long the job of a lane that waits longest has waited, in seconds, by the clock that arq queues by; 0 when none
@@ -107,7 +108,7 @@ class Queue:
         score: float = first[0][1]
         return max(0.0, (timestamp_ms() - score) / 1000 - AHEAD_OF_TIME.total_seconds())
 
-    async def _hint(self, job: str, job_id: str, *args: object, lane: Lane = "urgent") -> None:
+    async def _hint(self, job: str, job_id: str, *args: object, lane: Lane = "urgent") -> bool:
         try:
             # A queue that does not answer must not keep a caller waiting for what is true already.
             async with asyncio.timeout(HINT_TIMEOUT_S):
@@ -123,3 +124,5 @@ class Queue:
             # The work is recorded; the sweeper brings it up again. Failing here would refuse what is already true.
             self._numbers.enqueue_failures.inc()
             log.warning("job.not_queued", job=job, job_id=job_id, error=type(error).__name__)
+            return False
+        return True

@@ -87,6 +87,7 @@ class Notifier:
         claimed = await self.deliveries.claim(
             revocation.revocation_id, delivery_ids, now_ms=self.clock.now_ms(), lease_until_ms=lease_until_ms
         )
+        log.debug("delivery.claimed", delivery_ids=[each.delivery_id for each in claimed], asked_for=len(delivery_ids))
         addressees = await self.client_healths.addressees(each.client_id for each in claimed)
         await self.attempt(revocation, claimed, addressees, lease_until_ms=lease_until_ms)
         return frozenset(each.delivery_id for each in claimed)

@@ -1,11 +1,13 @@
 """What was recorded is never forgotten: due retries, lost jobs and half-finished work are put back on the queue."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from service.domain.clock import Clock
 from service.domain.identifiers import KEPT, revocation_id_of
+from service.domain.revocation import Lane
 from service.jobs import Queue
 from service.store.backlogs import ENTRY, Backlogs
 from service.store.revocations import Revocations
@@ -19,13 +21,17 @@ BATCH: Final = 200
 """Entries taken at once."""
 
 HIDDEN_MS: Final = 20_000
-"""How long a taken entry is left to the job queued for it, in milliseconds; then it comes up again."""
+"""How long a taken entry is left to the job queued for it, in milliseconds; then it comes up again. The queue may be deleted, and
+whoever has the job may die."""
+
+AGAIN_MS: Final = 1000
+"""When what could not be queued is tried again, in milliseconds."""
 
 HEAL_AFTER_MS: Final = 600_000
 """Age at which an unfinished revocation is looked at whatever the due index says, in milliseconds."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Sweeper:
     """What sweeping takes."""
 
@@ -35,12 +41,25 @@ class Sweeper:
     schedule: Schedule
     backlogs: Backlogs
     releaser: Releaser
+    _in_hand: set[str] = field(default_factory=set)
+    """Entries that were taken, and that the queue does not have yet."""
+    _again_at_ms: int = 0
+    """Until when nothing is taken, because the queue could not be reached."""
 
     async def sweep(self) -> int:
-        """Queue what is overdue; how many entries that was."""
+        """Queue what is overdue; how many entries that was.
+
+        What could not be queued does not stay hidden: it comes up again as soon as the record and the queue can be reached."""
         now_ms = self.clock.now_ms()
+        if now_ms < self._again_at_ms:
+            return 0
+        await self.schedule.look_at_sooner(self._in_hand, at_ms=now_ms)
+        self._in_hand.clear()
         hidden_until_ms = now_ms + HIDDEN_MS
         due = await self.schedule.claim(now_ms=now_ms, hidden_until_ms=hidden_until_ms, limit=BATCH)
+        if due:
+            log.debug("sweep.due", entries=due)
+        self._in_hand.update(due)
         deliveries: dict[str, list[str]] = defaultdict(list)
         revocations: list[str] = []
         backlogs: list[str] = []
@@ -48,7 +67,7 @@ class Sweeper:
         unknown: list[str] = []
         for each in due:
             if each.startswith(ENTRY):
-                backlogs.append(each.removeprefix(ENTRY))
+                backlogs.append(each)
                 continue
             if each.startswith("rev_"):
                 revocations.append(each)
@@ -62,22 +81,39 @@ class Sweeper:
                 unknown.append(each)
         # First what the record alone decides: each hint may take long where the queue does not answer, and meanwhile these
         # entries would come up for another sweeper.
-        await self.releaser.look(backlogs, hidden_until_ms=hidden_until_ms)
+        await self.releaser.look([each.removeprefix(ENTRY) for each in backlogs], hidden_until_ms=hidden_until_ms)
         if unknown:
             # Nothing of ours: left in, it would come up for ever and take the rest of its batch with it.
             log.warning("sweep.unknown_entries", count=len(unknown))
             await self.schedule.done(unknown)
+        self._in_hand.difference_update(backlogs, unknown)
         lanes = await self.revocations.lanes([*revocations, *deliveries])
+        for entries, hint in self._hints(revocations, deliveries, kept, lanes, now_ms):
+            if not await hint:
+                # Nor would it take the others, and each would be waited for. They are in hand still.
+                self._again_at_ms = now_ms + AGAIN_MS
+                break
+            self._in_hand.difference_update(entries)
+        return len(due)
+
+    def _hints(
+        self,
+        revocations: Sequence[str],
+        deliveries: Mapping[str, Sequence[str]],
+        kept: Sequence[str],
+        lanes: Mapping[str, tuple[Lane, bool]],
+        now_ms: int,
+    ) -> Iterator[tuple[Sequence[str], Awaitable[bool]]]:
+        """What is to be queued, and which entries it is for."""
         for each in revocations:
             lane, planned = lanes[each]
             # Its deliveries have entries of their own. Who looks whether all have, of thousands at once, keeps nobody waiting.
-            await self.queue.revoke(each, now_ms=now_ms, lane="bulk" if planned else lane)
+            yield [each], self.queue.revoke(each, now_ms=now_ms, lane="bulk" if planned else lane)
         for revocation_id, delivery_ids in deliveries.items():
             lane, _ = lanes[revocation_id]
-            await self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lane)
+            yield delivery_ids, self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lane)
         for each in kept:
-            await self.queue.verify(each, now_ms=now_ms)
-        return len(due)
+            yield [each], self.queue.verify(each, now_ms=now_ms)
 
     async def tidy(self) -> None:
         """Drop list entries of expired receipts, and look again at what has been unfinished for long.

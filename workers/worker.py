@@ -83,6 +83,8 @@ class WorkerProcess:
         self._resources = resources
         self._arq: dict[Lane, ArqWorker] = {}
         self._stopping = False
+        self._sweeping = asyncio.Lock()
+        """Held while entries are taken off the due index and queued."""
         self.notifier = wiring.notifier(resources)
         self.revoker = wiring.revoker(resources, self.notifier)
         self.verifier = wiring.verifier(resources)
@@ -181,9 +183,10 @@ class WorkerProcess:
         for each in self._arq.values():
             each.allow_pick_jobs = False
         # A job that is being taken is taken; none after it.
-        taken = [asyncio.create_task(each.claiming.acquire()) for each in self._arq.values()]
-        if taken:
-            await asyncio.wait(taken, timeout=CLAIM_S)
+        claiming = [each.claiming for each in self._arq.values()]
+        # So is what is being swept: entries that were taken and not queued would come up only when they are no longer hidden.
+        taken = [asyncio.create_task(each.acquire()) for each in (*claiming, self._sweeping)]
+        await asyncio.wait(taken, timeout=CLAIM_S)
         for waiting in taken:
             waiting.cancel()
         under_way = [task for each in self._arq.values() for task in each.tasks.values()]
@@ -196,8 +199,9 @@ class WorkerProcess:
 
     async def _sweep_once(self) -> None:
         full = True
-        while full:
-            full = await self.sweeper.sweep() == BATCH
+        async with self._sweeping:
+            while full and not self._stopping:
+                full = await self.sweeper.sweep() == BATCH
 
     async def _beat(self) -> None:
         await self._resources.heartbeats.beat(worker_name(), now_ms=self._resources.fleet_clock.now_ms())

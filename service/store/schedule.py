@@ -58,6 +58,12 @@ class Schedule:
         ids = await self._record.script("claim_due", [keyspace.DUE], [now_ms, hidden_until_ms, limit])
         return tuple(ids)
 
+    async def look_at_sooner(self, ids: Iterable[str], *, at_ms: int) -> None:
+        """Have those of these that are still in the index looked at then, where that is sooner than they would be."""
+        pairs = [part for each in ids for part in (at_ms, each)]
+        if pairs:
+            await self._record.run("ZADD", keyspace.DUE, "XX", "LT", *pairs)
+
     async def look_at_if_absent(self, ids: Iterable[str], *, at_ms: int) -> None:
         """Have these looked at then, unless they are in the index already."""
         pairs = [part for each in ids for part in (at_ms, each)]

@@ -7,13 +7,15 @@ import pytest
 
 from service.accept import LOOK_AFTER_MS
 from service.domain.identifiers import delivery_id_for
-from service.jobs import BULK_QUEUE, QUEUE, TICKET_MS
+from service.errors import Unavailable
+from service.jobs import BULK_QUEUE, QUEUE, TICKET_MS, Queue
 from service.store import keyspace
+from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
 from tests.support.strangers import answer, stranger
 from workers import sweep
-from workers.sweep import HEAL_AFTER_MS, HIDDEN_MS
+from workers.sweep import AGAIN_MS, HEAL_AFTER_MS, HIDDEN_MS
 
 
 async def queued(house: House, queue: str = QUEUE) -> dict[str, list[object]]:
@@ -140,9 +142,54 @@ async def test_without_the_queue_nothing_is_lost_but_time(redis_url: str, tmp_pa
         rid = await house.record_only(house.request("ada"))
         with listening() as heard:
             assert await house.worker.sweeper.sweep() == 1
-        assert heard.one("job.not_queued")["job_id"].startswith(rid)
-        house.clock.advance(HIDDEN_MS / 1000)
-        assert await house.worker.sweeper.sweep() == 1
+            assert heard.one("job.not_queued")["job_id"].startswith(rid)
+            for _ in range(3):
+                assert await house.worker.sweeper.sweep() == 0, "nobody asks a queue again that has just not answered"
+            house.clock.advance(AGAIN_MS / 1000)
+            assert await house.worker.sweeper.sweep() == 1
+            assert len(heard.of("job.not_queued")) == 2
+
+
+async def test_what_a_queue_did_not_take_is_queued_as_soon_as_it_does(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it: the first that it does not take is the last that is offered."""
+    rids = {await house.record_only(house.request("ada")) for _ in range(5)}
+    taken: list[str] = []
+
+    async def first_only(_queue: Queue, _job: str, job_id: str, *_args: object, **_more: object) -> bool:
+        taken.append(job_id)
+        return len(taken) == 1
+
+    with monkeypatch.context() as away:
+        away.setattr(Queue, "_hint", first_only)
+        assert await house.worker.sweeper.sweep() == 5
+    assert len(taken) == 2
+    house.clock.advance(AGAIN_MS / 1000)
+    assert await house.worker.sweeper.sweep() == 4
+    assert {name.partition(":")[0] for name in await queued(house)} == rids - {taken[0].partition(":")[0]}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_what_was_taken_just_before_redis_went_away_is_not_hidden_when_it_is_back(
+    house: House, moment: Moment
+) -> None:
+    """It is the call after the entries were taken that fails."""
+    rid = await house.record_only(house.request("ada"))
+    with redis_away(at=2, moment=moment), pytest.raises(Unavailable):
+        await house.worker.sweeper.sweep()
+    assert (await house.due())[rid] > house.clock.now_ms()
+    assert await house.worker.sweeper.sweep() == 1
+    assert [name.partition(":")[0] for name in await queued(house)] == [rid]
+
+
+async def test_what_was_done_meanwhile_is_not_looked_at_again(house: House) -> None:
+    rid = await house.record_only(house.request("ada"))
+    with redis_away(at=2, moment="before"), pytest.raises(Unavailable):
+        await house.worker.sweeper.sweep()
+    await house.resources.schedule.done([rid])
+    assert await house.worker.sweeper.sweep() == 0
+    assert await house.due() == {}
 
 
 async def test_an_entry_that_names_nothing_of_ours_is_dropped_and_holds_up_no_other(house: House) -> None:

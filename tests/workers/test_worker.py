@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -16,7 +17,7 @@ from service.accept import LOOK_AFTER_MS
 from service.domain.clock import SystemClock
 from service.embedded_redis import EmbeddedRedis
 from service.errors import Unavailable
-from service.jobs import QUEUE
+from service.jobs import QUEUE, Queue
 from service.keys.generate import generate_signing_keys
 from service.store import keyspace
 from service.store.fleet_clock import FleetClock
@@ -114,6 +115,28 @@ async def test_it_sweeps_by_itself(house: House) -> None:
         house.clock.advance(LOOK_AFTER_MS / 1000)
         await heard.wait_for("revocation.planned")
     assert (await house.receipt(rid)).state == "completed"
+
+
+async def test_it_queues_what_it_has_taken_off_the_due_index_before_it_stops(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rids = {await house.record_only(house.request("ada")) for _ in range(3)}
+    asked, go_on, revoke = asyncio.Event(), asyncio.Event(), Queue.revoke
+
+    async def slowly(queue: Queue, rid: str, **how: Any) -> bool:
+        asked.set()
+        await go_on.wait()
+        return await revoke(queue, rid, **how)
+
+    monkeypatch.setattr(Queue, "revoke", slowly)
+    async with working(house) as (heard, stop, task):
+        await asked.wait()
+        stop.set()
+        await heard.wait_for("worker.stopping")
+        go_on.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await task
+    assert {name.partition(":")[0] for name in await names_of_jobs(house)} == rids
 
 
 async def test_it_lets_what_is_under_way_end_before_it_stops(house: House) -> None:

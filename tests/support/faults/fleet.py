@@ -175,7 +175,7 @@ def running_fleet(
             fleet.services[name] = child(name, "service", LOGOUTD_PORT=str(port))
             fleet.urls[name] = f"http://{LOOPBACK}:{port}"
         for number in range(workers):
-            fleet.workers[f"worker-{number}"] = child(f"worker-{number}", "workers")
+            fleet.workers[f"worker-{number}"] = child(f"worker-{number}", "workers", LOGOUTD_LOG_LEVEL="debug")
 
         cleanup.callback(server.stop)
         server.start()

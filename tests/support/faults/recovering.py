@@ -20,6 +20,9 @@ from tests.support.faults.verdict import Verdict, owed
 BEFORE_S: Final = 1.0
 """How long before its acknowledgement the history of a delivery begins, in seconds."""
 
+MOST_SHOWN: Final = 160
+"""Most characters of a line of a log that are shown."""
+
 MOST_LINES: Final = 60
 """Most lines of a history."""
 
@@ -133,8 +136,10 @@ class Histories:
                 except ValueError:
                     continue
                 of_client = str(event.get("event")).startswith("client.") and event.get("client_id") == client_id
-                if of_client or not names.isdisjoint((event.get("revocation_id"), event.get("delivery_id"))):
-                    more = " ".join(f"{name}={value}" for name, value in event.items() if name not in _QUIET)
+                if of_client or any(each in line for each in names):
+                    more = " ".join(f"{name}={value}" for name, value in event.items() if name not in _QUIET)[
+                        :MOST_SHOWN
+                    ]
                     yield _monotonic_s(event["timestamp"]), f"{process}: {event['event']} {more}"
 
 
