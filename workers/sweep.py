@@ -1,7 +1,7 @@
 """What was recorded is never forgotten: due retries, lost jobs and half-finished work are put back on the queue."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +23,9 @@ BATCH: Final = 200
 HIDDEN_MS: Final = 20_000
 """How long a taken entry is left to the job queued for it, in milliseconds; then it comes up again. The queue may be deleted, and
 whoever has the job may die."""
+
+MOST_FAILED: Final = 3
+"""After how many jobs in a row that the queue did not take it is left alone; each may have been waited for."""
 
 AGAIN_MS: Final = 1000
 """When what could not be queued is tried again, in milliseconds."""
@@ -88,13 +91,27 @@ class Sweeper:
             await self.schedule.done(unknown)
         self._in_hand.difference_update(backlogs, unknown)
         lanes = await self.revocations.lanes([*revocations, *deliveries])
-        for entries, hint in self._hints(revocations, deliveries, kept, lanes, now_ms):
-            if not await hint:
-                # Nor would it take the others, and each would be waited for. They are in hand still.
-                self._again_at_ms = now_ms + AGAIN_MS
-                break
-            self._in_hand.difference_update(entries)
+        if not await self._queue(self._hints(revocations, deliveries, kept, lanes, now_ms)):
+            # What was not taken is in hand still.
+            self._again_at_ms = now_ms + AGAIN_MS
+            return len(due)
+        # What alone was not taken stays hidden: it must not come up again and again in front of all others.
+        self._in_hand.clear()
         return len(due)
+
+    async def _queue(self, hints: Iterable[tuple[Sequence[str], Awaitable[bool]]]) -> bool:
+        """Queue these, as far as it is possible. Whether the queue can be reached."""
+        taken = failed = 0
+        for entries, hint in hints:
+            if await hint:
+                self._in_hand.difference_update(entries)
+                taken, failed = taken + 1, 0
+                continue
+            failed += 1
+            if failed == MOST_FAILED:
+                # Nor would it take the others, and each would be waited for.
+                return False
+        return taken > 0 or failed == 0
 
     def _hints(
         self,

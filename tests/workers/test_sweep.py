@@ -1,7 +1,10 @@
 """The sweeper: what was recorded is looked at again until it is done, whatever becomes of jobs and queues."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +18,7 @@ from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
 from tests.support.strangers import answer, stranger
 from workers import sweep
-from workers.sweep import AGAIN_MS, HEAL_AFTER_MS, HIDDEN_MS
+from workers.sweep import AGAIN_MS, HEAL_AFTER_MS, HIDDEN_MS, MOST_FAILED
 
 
 async def queued(house: House, queue: str = QUEUE) -> dict[str, list[object]]:
@@ -23,6 +26,14 @@ async def queued(house: House, queue: str = QUEUE) -> dict[str, list[object]]:
     redis = house.resources.queue_redis
     names = [name.decode() for name in await redis.zrange(queue, 0, -1)]
     return {name: json.loads(await redis.get(f"arq:job:{name}") or b"{}")["a"] for name in names}
+
+
+@dataclass
+class Refusing:
+    """Which jobs a queue does not take, and which it was asked to."""
+
+    refuses: Callable[[str], bool] = lambda _: False
+    asked: list[str] = field(default_factory=list)
 
 
 async def lose_the_queue(house: House) -> None:
@@ -142,32 +153,56 @@ async def test_without_the_queue_nothing_is_lost_but_time(redis_url: str, tmp_pa
         rid = await house.record_only(house.request("ada"))
         with listening() as heard:
             assert await house.worker.sweeper.sweep() == 1
-            assert heard.one("job.not_queued")["job_id"].startswith(rid)
+        assert heard.one("job.not_queued")["job_id"].startswith(rid)
+        house.clock.advance(AGAIN_MS / 1000)
+        assert await house.worker.sweeper.sweep() == 1
+
+
+async def test_a_queue_that_has_just_not_answered_is_not_asked_again(redis_url: str, tmp_path: Path) -> None:
+    async with open_house(redis_url, tmp_path, queue_url=f"unix://{tmp_path}/nobody.sock") as house:
+        for _ in range(MOST_FAILED + 1):
+            await house.record_only(house.request("ada"))
+        with listening() as heard:
+            assert await house.worker.sweeper.sweep() == MOST_FAILED + 1
             for _ in range(3):
-                assert await house.worker.sweeper.sweep() == 0, "nobody asks a queue again that has just not answered"
+                assert await house.worker.sweeper.sweep() == 0
+            assert len(heard.of("job.not_queued")) == MOST_FAILED
             house.clock.advance(AGAIN_MS / 1000)
-            assert await house.worker.sweeper.sweep() == 1
-            assert len(heard.of("job.not_queued")) == 2
+            assert await house.worker.sweeper.sweep() == MOST_FAILED + 1
 
 
-async def test_what_a_queue_did_not_take_is_queued_as_soon_as_it_does(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All of it: the first that it does not take is the last that is offered."""
-    rids = {await house.record_only(house.request("ada")) for _ in range(5)}
-    taken: list[str] = []
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Refusing:
+    """A queue that takes what it is told to."""
+    refusing, hint = Refusing(), Queue._hint
 
-    async def first_only(_queue: Queue, _job: str, job_id: str, *_args: object, **_more: object) -> bool:
-        taken.append(job_id)
-        return len(taken) == 1
+    async def refuse(queue: Queue, job: str, job_id: str, *args: object, **more: Any) -> bool:
+        refusing.asked.append(job_id)
+        return not refusing.refuses(job_id) and await hint(queue, job, job_id, *args, **more)
 
-    with monkeypatch.context() as away:
-        away.setattr(Queue, "_hint", first_only)
-        assert await house.worker.sweeper.sweep() == 5
-    assert len(taken) == 2
+    monkeypatch.setattr(Queue, "_hint", refuse)
+    return refusing
+
+
+async def test_what_a_queue_did_not_take_is_queued_as_soon_as_it_does(house: House, refusing: Refusing) -> None:
+    """All of it; and it is not asked for long."""
+    rids = {await house.record_only(house.request("ada")) for _ in range(8)}
+    refusing.refuses = lambda _: len(refusing.asked) > 2
+    assert await house.worker.sweeper.sweep() == 8
+    assert len(refusing.asked) == 2 + MOST_FAILED
+    refusing.refuses = lambda _: False
     house.clock.advance(AGAIN_MS / 1000)
-    assert await house.worker.sweeper.sweep() == 4
-    assert {name.partition(":")[0] for name in await queued(house)} == rids - {taken[0].partition(":")[0]}
+    assert await house.worker.sweeper.sweep() == 6
+    assert {name.partition(":")[0] for name in await queued(house)} == rids
+
+
+async def test_what_alone_is_never_taken_holds_up_no_other(house: House, refusing: Refusing) -> None:
+    rids = sorted([await house.record_only(house.request("ada")) for _ in range(8)])
+    refusing.refuses = lambda job_id: job_id.startswith(rids[0])
+    assert await house.worker.sweeper.sweep() == 8
+    assert {name.partition(":")[0] for name in await queued(house)} == set(rids[1:])
+    house.clock.advance(AGAIN_MS / 1000)
+    assert await house.worker.sweeper.sweep() == 0, "it is hidden, as what was queued is"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
