@@ -46,9 +46,10 @@ EXPIRES_MS: Final = 3_600_000
 HINT_TIMEOUT_S: Final = 0.5
 """Longest time queueing a job may take, in seconds."""
 
-TICKET_MS: Final = 60_000
+TICKET_MS: Final = 20_000
 """How long a hint that waits in the queue stands for its repeats, in milliseconds. arq takes a job id once while it has it, so
-in a backlog the sweeper's hints do not pile up."""
+in a backlog the sweeper's hints do not pile up. No longer than an entry stays hidden (`workers.sweep.HIDDEN_MS`): arq also has a
+job that nobody runs any more, for longer than that, and it must not stand in the way of the next hint."""
 
 
 AHEAD_OF_TIME: Final = timedelta(minutes=10)
@@ -80,8 +81,8 @@ class Queue:
         self._numbers = numbers
 
     async def revoke(self, revocation_id: str, *, now_ms: int = 0, lane: Lane = "urgent") -> bool:
-        """Have a worker look at a revocation; whether the queue has it now. `now_ms`, of a sweeper's hint, tells it from those of
-        other minutes."""
+        """Have a worker look at a revocation; whether the queue has it now. `now_ms`, of a sweeper's hint, tells it from earlier
+        ones."""
         return await self._hint(REVOKE, f"{revocation_id}:{now_ms // TICKET_MS}", revocation_id, lane=lane)
 
     async def notify(

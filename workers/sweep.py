@@ -8,7 +8,7 @@ from typing import Final
 from service.domain.clock import Clock
 from service.domain.identifiers import KEPT, revocation_id_of
 from service.domain.revocation import Lane
-from service.jobs import Queue
+from service.jobs import TICKET_MS, Queue
 from service.store.backlogs import ENTRY, Backlogs
 from service.store.revocations import Revocations
 from service.store.schedule import Schedule
@@ -23,6 +23,9 @@ BATCH: Final = 200
 HIDDEN_MS: Final = 20_000
 """How long a taken entry is left to the job queued for it, in milliseconds; then it comes up again. The queue may be deleted, and
 whoever has the job may die."""
+
+if TICKET_MS > HIDDEN_MS:
+    raise RuntimeError("what comes up again must be queued again, whatever became of the job before")
 
 MOST_FAILED: Final = 3
 """After how many jobs in a row that the queue did not take it is left alone; each may have been waited for."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arq.constants import in_progress_key_prefix
 
 from service.accept import LOOK_AFTER_MS
 from service.domain.identifiers import delivery_id_for
@@ -65,7 +66,7 @@ async def test_a_fresh_revocation_is_left_to_its_job(house: House) -> None:
     assert await house.worker.sweeper.sweep() == 1
 
 
-async def test_what_was_not_done_comes_up_again_once_a_minute(house: House) -> None:
+async def test_what_was_not_done_comes_up_again_as_another_job(house: House) -> None:
     rid = await house.record_only(house.request("ada"))
     tickets = []
     for _ in range(6):
@@ -73,6 +74,20 @@ async def test_what_was_not_done_comes_up_again_once_a_minute(house: House) -> N
         assert await house.worker.sweeper.sweep() == 1
         house.clock.advance(HIDDEN_MS / 1000)
     assert set(await queued(house)) == {f"{rid}:{ticket}" for ticket in tickets}
+
+
+async def test_a_job_that_died_with_its_worker_does_not_stand_in_the_way_of_the_next(house: House) -> None:
+    """arq keeps a job that was taken from being taken again, for longer than an entry stays hidden."""
+    assert house.worker.create_arq_worker().in_progress_timeout_s * 1000 > HIDDEN_MS
+    rid = await house.record_only(house.request("ada"))
+    names = []
+    for _ in range(4):
+        await house.worker.sweeper.sweep()
+        (name,) = set(await queued(house)) - set(names)
+        assert name.startswith(rid)
+        await house.resources.queue_redis.set(f"{in_progress_key_prefix}{name}", 1)
+        names.append(name)
+        house.clock.advance(HIDDEN_MS / 1000)
 
 
 async def test_due_deliveries_of_one_revocation_are_one_job(house: House) -> None:
