@@ -14,7 +14,6 @@ from service.domain.client_health import HoldReason
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation, SessionsBegunBy, State
-from service.errors import Unavailable
 from service.resources import end_tasks
 from service.store.audit import Trail
 from service.store.audit_outcomes import take_back_outcomes, tell_outcomes
@@ -183,13 +182,9 @@ class Ledger:
             (_told(each) for each in kept if each.after.state == "delivered"), now_ms=now_ms
         )
         lost = [each for each, state in zip(entries, states, strict=True) if state == "lost"]
-        # Last, and of no account to those that were kept: they are, whether this can be said or not.
-        try:
-            await take_back_outcomes(
-                self._trail, self._deliveries, [(each.revocation, row) for each in lost for row in each.ended]
-            )
-        except Unavailable as error:
-            log.warning("audit.not_taken_back", outcomes=len(lost), error=str(error))
+        await take_back_outcomes(
+            self._trail, self._deliveries, [(each.revocation, row) for each in lost for row in each.ended]
+        )
         return states
 
 

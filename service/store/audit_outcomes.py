@@ -7,9 +7,13 @@ from typing import Final
 from service.domain.audit import Event, Fact
 from service.domain.delivery import Delivery, State
 from service.domain.revocation import Revocation
+from service.errors import Unavailable
 from service.store.audit import Trail
 from service.store.deliveries import Deliveries
 from service.store.pseudonyms import Pseudonym
+from service.telemetry import get_logger
+
+log = get_logger(__name__)
 
 _EVENTS: Final[Mapping[State, Event]] = {
     "delivered": "delivery.delivered",
@@ -30,10 +34,17 @@ async def take_back_outcomes(
     trail: Trail, deliveries: Deliveries, ended: Sequence[tuple[Revocation, Delivery]]
 ) -> None:
     """Tell of those that were told to have ended, and which the record says otherwise of: somebody else had changed them when
-    they were to be written. Raises Unavailable.
+    they were to be written. Never raises: what was recorded beside them is, whether this can be said or not.
 
     Of one that was delivered it stays true that its application was told.
     """
+    try:
+        await _take_back(trail, deliveries, ended)
+    except Unavailable as error:
+        log.warning("audit.not_taken_back", outcomes=len(ended), error=str(error))
+
+
+async def _take_back(trail: Trail, deliveries: Deliveries, ended: Sequence[tuple[Revocation, Delivery]]) -> None:
     told = [each for each in ended if each[1].state != "delivered"]
     rows = {
         row.delivery_id: (row.state, row.reason)

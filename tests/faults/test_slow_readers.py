@@ -105,6 +105,8 @@ def test_a_reader_who_takes_nothing_makes_room_for_others(
     with serving(redis_url, tmp_path, max_connections=8) as service, contextlib.ExitStack() as readers:
         for _ in range(24):
             readers.enter_context(deaf(service, asked))
+        # While all of them are still being answered, nobody waits who could make room.
+        eventually(lambda: status_of(service, "/healthz"), (200).__eq__)
         for _ in range(20):
             assert status_of(service, "/healthz") == 200
             assert status_of(service, "/.well-known/jwks.json") == 200
