@@ -436,7 +436,15 @@ class TestReading:
         record, texts = api.resources.record, [b"\xff", b'{"event":["x"]}', b'{"event":"x"}']
         entry = b'{"version":1,"event":"operation.done","actor":{"type":"operator"},%s}'
         texts += [
-            entry % each for each in (b'"reason":NaN', b'"reason":"\\ud800"', b'"since_ms":"y"', b'"id":"y"', b'"at":1')
+            entry % each
+            for each in (
+                b'"reason":NaN',
+                b'"reason":1e999',
+                b'"reason":"\\ud800"',
+                b'"since_ms":"y"',
+                b'"id":"y"',
+                b'"at":1',
+            )
         ]
         for place, text in enumerate(texts):
             await record.run("XADD", keyspace.AUDIT_TRAIL, entry_id if place == 0 else "*", "entry", text)
