@@ -145,7 +145,7 @@ class Histories:
 
 def _attempts(delivery: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
     for each in delivery["attempts"]:
-        yield _monotonic_s(each["at"]), f"{each['status'] or each['error']}"
+        yield _monotonic_s(each["at"]), str(each.get("status") or each.get("error"))
 
 
 def _monotonic_s(moment: str) -> float:
