@@ -22,6 +22,8 @@ class ArqWorker(Worker):
         super().__init__(*args, **kwargs)
         self.claiming = asyncio.Lock()
         """Held while a job is being taken. Whoever has it after `allow_pick_jobs` was taken back knows that none will be."""
+        self.taken: set[str] = set()
+        """Jobs this has in hand, which arq keeps everybody from running meanwhile; for long, where it ends with one in hand."""
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Take these jobs, none after it was said that no more are to be."""
@@ -30,23 +32,28 @@ class ArqWorker(Worker):
             async with self.claiming:
                 if not self.allow_pick_jobs:
                     return
+                job_id = each.decode()
+                self.taken.add(job_id)
                 await super().start_jobs([each])
+                if job_id not in self.tasks:  # another has it
+                    self.taken.discard(job_id)
 
-    async def finish_job(self, *args: Any, **kwargs: Any) -> None:
+    async def finish_job(self, job_id: str, *args: Any, **kwargs: Any) -> None:
         """Take a job off the queue."""
-        await _unless_redis_is_away(super().finish_job(*args, **kwargs))
+        await self._finish(job_id, super().finish_job(job_id, *args, **kwargs))
 
-    async def finish_failed_job(self, *args: Any, **kwargs: Any) -> None:
+    async def finish_failed_job(self, job_id: str, *args: Any, **kwargs: Any) -> None:
         """Likewise."""
-        await _unless_redis_is_away(super().finish_failed_job(*args, **kwargs))
+        await self._finish(job_id, super().finish_failed_job(job_id, *args, **kwargs))
 
-
-async def _unless_redis_is_away(write: Coroutine[Any, Any, None]) -> None:
-    try:
-        await write
-    except (RedisError, OSError) as error:
-        # The queue still has the job: it is run again, and finds nothing to do.
-        log.warning("job.end_not_queued", error=type(error).__name__)
+    async def _finish(self, job_id: str, write: Coroutine[Any, Any, None]) -> None:
+        try:
+            await write
+        except (RedisError, OSError) as error:
+            # The queue still has the job: it is run again, and finds nothing to do.
+            log.warning("job.end_not_queued", error=type(error).__name__)
+        else:
+            self.taken.discard(job_id)
 
 
 def guarded(work: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -30,6 +30,7 @@ from tests.support.strangers import answer, say_and_hold, stranger, wait_then
 from workers import worker as worker_module
 from workers.__main__ import first_refusal, is_alive, main
 from workers.arq_worker import guarded
+from workers.revoke import Revoker
 from workers.worker import JOB_TIMEOUT_S, MAX_JOBS, QUEUE_READ_LIMIT, worker_name
 
 PATIENCE_S = 10.0
@@ -137,6 +138,29 @@ async def test_it_queues_what_it_has_taken_off_the_due_index_before_it_stops(
         async with asyncio.timeout(PATIENCE_S):
             await task
     assert {name.partition(":")[0] for name in await names_of_jobs(house)} == rids
+
+
+async def test_a_job_that_ended_with_its_redis_is_run_again_at_once(
+    lasting: House, lasting_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not only when arq holds it to be that of a killed worker."""
+    begun: asyncio.Queue[str] = asyncio.Queue()
+    going = asyncio.Event()
+
+    async def begin(_revoker: Revoker, rid: str) -> None:
+        await begun.put(rid)
+        await going.wait()
+
+    monkeypatch.setattr(Revoker, "revoke", begin)
+    rid = await lasting.revoke("ada")
+    async with working(lasting) as (heard, _, _):
+        async with asyncio.timeout(PATIENCE_S):
+            assert await begun.get() == rid
+            lasting_redis.kill()
+            await heard.wait_for("job.end_not_queued")
+            going.set()
+            lasting_redis.start()
+            assert await begun.get() == rid
 
 
 async def test_it_lets_what_is_under_way_end_before_it_stops(house: House) -> None:
