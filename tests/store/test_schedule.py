@@ -111,3 +111,12 @@ async def test_times_are_whole_numbers_in_digits(house: House) -> None:
     await claim(house)
     score = await house.resources.record.run("EVAL", "return redis.call('ZSCORE', KEYS[1], 'a')", 1, keyspace.DUE)
     assert score == str(house.clock.now_ms() + 20_000)
+
+
+async def test_what_is_looked_at_sooner_is_neither_put_off_nor_entered_anew(house: House) -> None:
+    schedule, now_ms = house.resources.schedule, house.clock.now_ms()
+    await schedule.look_at(["later"], at_ms=now_ms + 200)
+    await schedule.look_at(["sooner"], at_ms=now_ms - 200)
+    await schedule.look_at_sooner(["later", "sooner", "gone"], at_ms=now_ms)
+    await schedule.look_at_sooner([], at_ms=now_ms)
+    assert await house.due() == {"later": now_ms, "sooner": now_ms - 200}

@@ -227,6 +227,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "dry_runs.look_ahead": lambda: r.dry_runs.look_ahead([ADA], now_ms=now_ms),
         "schedule.look_at": lambda: r.schedule.look_at(["a"], at_ms=now_ms),
         "schedule.look_at_if_absent": lambda: r.schedule.look_at_if_absent(["a"], at_ms=now_ms),
+        "schedule.look_at_sooner": lambda: r.schedule.look_at_sooner(["a"], at_ms=now_ms),
         "schedule.done": lambda: r.schedule.done(["a"]),
         "schedule.settle": lambda: r.schedule.settle(finished=["a"], done=["b"], due={"c": now_ms}),
         "schedule.claim": lambda: r.schedule.claim(now_ms=now_ms, hidden_until_ms=now_ms, limit=1),
