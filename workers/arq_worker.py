@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
+from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
 from redis.exceptions import RedisError
 
@@ -33,6 +34,9 @@ class ArqWorker(Worker):
                 if not self.allow_pick_jobs:
                     return
                 job_id = each.decode()
+                if job_id in self.taken and job_id not in self.tasks:
+                    # Its end could not be written, and nobody runs it any more.
+                    await self.pool.delete(f"{in_progress_key_prefix}{job_id}")
                 self.taken.add(job_id)
                 await super().start_jobs([each])
                 if job_id not in self.tasks:  # another has it

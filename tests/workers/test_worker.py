@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arq.worker import Worker
 from pydantic import SecretStr
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.accept import LOOK_AFTER_MS
 from service.domain.clock import SystemClock
@@ -161,6 +163,27 @@ async def test_a_job_that_ended_with_its_redis_is_run_again_at_once(
             going.set()
             lasting_redis.start()
             assert await begun.get() == rid
+
+
+async def test_a_job_whose_end_could_not_be_written_is_run_again_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: asyncio.Queue[str] = asyncio.Queue()
+    finish, failures = Worker.finish_job, iter([RedisConnectionError("lost")])
+
+    async def begin(_revoker: Revoker, rid: str) -> None:
+        await begun.put(rid)
+
+    async def fail_once(worker: Worker, *args: Any, **how: Any) -> None:
+        for failure in failures:
+            raise failure
+        await finish(worker, *args, **how)
+
+    monkeypatch.setattr(Revoker, "revoke", begin)
+    monkeypatch.setattr(Worker, "finish_job", fail_once)
+    rid = await house.revoke("ada")
+    async with working(house), asyncio.timeout(PATIENCE_S):
+        assert [await begun.get() for _ in range(2)] == [rid] * 2
 
 
 async def test_it_lets_what_is_under_way_end_before_it_stops(house: House) -> None:
