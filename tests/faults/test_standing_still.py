@@ -31,7 +31,7 @@ def once(matrix: Matrix, times: int = 1) -> dict[str, int]:
 def test_what_one_worker_has_in_hand_no_other_sends_however_often_it_is_queued(matrix: Matrix) -> None:
     with standing(matrix, BEFORE_SENDING) as one:
         with another_worker(matrix):
-            for _ in range(3):
+            for _ in range(2):
                 one.hint()
                 eventually(matrix.fleet.queued, lambda count: count == 0, within_s=PATIENCE_S)
         assert one.sent() == {}
