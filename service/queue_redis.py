@@ -36,9 +36,11 @@ class QueuePipeline(Pipeline):
         """Forget what was to be sent and what is watched."""
         try:
             await super().reset()  # type: ignore[no-untyped-call]  # redis-py's
-        except RedisError:
+        except BaseException as error:  # cancelled while it waits for the answer, too
             await self._close_watching()
             await super().reset()  # type: ignore[no-untyped-call]
+            if not isinstance(error, RedisError):
+                raise
 
     async def _close_watching(self) -> None:
         connection: Any = self.connection

@@ -69,6 +69,23 @@ async def test_whoever_has_no_time_left_waits_for_nothing_more(
         assert await queue_redis.ping()
 
 
+async def test_a_place_is_given_back_when_whoever_waits_for_that_answer_is_cancelled(
+    redis_server: EmbeddedRedis, queue_redis: QueueRedis
+) -> None:
+    async def ask() -> None:
+        async with queue_redis.pipeline(transaction=True) as pipe:
+            await _watch(redis_server, pipe)
+
+    with standing_still(redis_server):
+        asking = asyncio.create_task(ask())
+        await asyncio.wait([asking], timeout=SILENT_S / 3)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    async with asyncio.timeout(SILENT_S * 10):
+        assert await queue_redis.ping()
+
+
 async def test_what_was_watched_when_something_failed_fails_nothing_later(queue_redis: QueueRedis) -> None:
     async def fail() -> None:
         async with queue_redis.pipeline(transaction=True) as pipe:
