@@ -74,7 +74,7 @@ class Admission:
                 client_id, attempt, now_ms=now_ms, probing_until_ms=lease_until_ms
             )
             reason = None if first else health.blocked_by
-        return None if reason is None else Held(reason=reason, look_at_ms=self._look_at_ms(addressee, reason))
+        return None if reason is None else self._kept_back(addressee, reason)
 
     async def look_again(self, addressee: Addressee, *, read_ms: int) -> None:
         """Return when it may still be sent, after its wait for a slot and a turn. `read_ms`: when its application was read; what
@@ -88,8 +88,7 @@ class Admission:
             health = replace(health, opened_at_ms=None)
         reason = health.held(now_ms) or health.blocked_by
         if reason is not None:
-            look_at_ms = self._look_at_ms(replace(addressee, health=health), reason)
-            raise HeldBackError(Held(reason=reason, look_at_ms=look_at_ms))
+            raise HeldBackError(self._kept_back(replace(addressee, health=health), reason))
 
     async def give_back_probe(self, addressee: Addressee, attempt: str, *, look_at_ms: int) -> None:
         """Nothing was sent after all: where it was to find out whether the application is back, another may, from a moment on.
@@ -124,12 +123,13 @@ class Admission:
         reason: HoldReason = "busy" if application.delivery_rate_per_second is None else "rate_limited"
         return Held(reason=reason, look_at_ms=self.clock.now_ms() + LOOK_MS)
 
-    def _look_at_ms(self, addressee: Addressee, reason: HoldReason) -> int:
+    def _kept_back(self, addressee: Addressee, reason: HoldReason) -> Held:
+        """For as long as what is known of its application lasts."""
         now_ms = self.clock.now_ms()
-        if reason == "paused":
-            return now_ms + LONGEST_LOOK_MS
+        soon_ms = now_ms + LOOK_MS
         # Where another's probe was taken a moment ago, its report moves this.
-        return max(addressee.health.free_at_ms, now_ms + LOOK_MS)
+        look_at_ms = now_ms + LONGEST_LOOK_MS if reason == "paused" else max(addressee.health.free_at_ms, soon_ms)
+        return Held(reason=reason, look_at_ms=look_at_ms, look_if_free_ms=soon_ms)
 
     def hold(
         self, delivery: Delivery, addressee: Addressee, revocation: Revocation, held: Held

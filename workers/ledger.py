@@ -41,6 +41,8 @@ class Held:
 
     reason: HoldReason
     look_at_ms: int
+    look_if_free_ms: int | None = None
+    """When to look where its application may be told again by the time this is written: it was read a while ago."""
     crowded: bool = False
     """Whether it was let go from its backlog, or would have been, and found no place."""
 
@@ -206,6 +208,9 @@ def _holds(entries: Sequence[Entry]) -> list[Hold]:
                 for entry, held in every
             ],
             look_at_ms=min(held.look_at_ms for _, held in every),
+            look_if_free_ms=min(
+                (held.look_if_free_ms for _, held in every if held.look_if_free_ms is not None), default=None
+            ),
             crowded=any(held.crowded for _, held in every),
         )
         for client_id, every in by_client.items()

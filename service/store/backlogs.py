@@ -35,6 +35,8 @@ class Hold:
     client_id: str
     waiting: Sequence[Waiting]
     look_at_ms: int
+    look_if_free_ms: int | None = None
+    """The same where the application may be told again by the time they are moved; None: no sooner for that."""
     crowded: bool
     """Whether it is for want of a slot: then fewer are let go next time."""
 
@@ -68,7 +70,14 @@ class Backlogs:
         return Script(
             "hold_deliveries",
             _keys(hold.client_id),
-            [hold.client_id, entry_of(hold.client_id), hold.look_at_ms, "1" if hold.crowded else "0", *scored],
+            [
+                hold.client_id,
+                entry_of(hold.client_id),
+                hold.look_at_ms,
+                "" if hold.look_if_free_ms is None else hold.look_if_free_ms,
+                "1" if hold.crowded else "0",
+                *scored,
+            ],
         )
 
     async def heads(self, counts: Mapping[str, int]) -> dict[str, tuple[Waiting, ...]]:
