@@ -92,6 +92,11 @@ class Unavailable(LogoutdError):
         self.retry_after = retry_after
 
 
+class WrongRecord(Unavailable):
+    """Redis answers, and what it holds under one of these keys is of another kind than is to be stored there: asking again finds
+    the same, and asking for the others alone does not."""
+
+
 class KeysUnavailable(Unavailable):
     """An identity provider's keys cannot be fetched: there is no telling whether what it is said to have signed is true."""
 

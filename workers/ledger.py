@@ -14,6 +14,7 @@ from service.domain.client_health import HoldReason
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN, Attempt, Delivery
 from service.domain.revocation import Revocation, SessionsBegunBy, State
+from service.errors import WrongRecord
 from service.resources import end_tasks
 from service.store.audit import Trail
 from service.store.audit_outcomes import take_back_outcomes, tell_outcomes
@@ -131,16 +132,24 @@ class Ledger:
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             self._writing = batch
-            try:
-                kept = await self._write([entry for entry, _ in batch])
-            except Exception as error:  # each caller is to learn of it, whatever it is  # noqa: BLE001
-                for _, written in batch:
-                    if not written.done():
-                        written.set_exception(error)
-                continue
-            for (_, written), state in zip(batch, kept, strict=True):
+            await self._write_batch(batch)
+
+    async def _write_batch(self, batch: Sequence[tuple[Entry, asyncio.Future[bool]]]) -> None:
+        try:
+            kept = await self._write([entry for entry, _ in batch])
+        except Exception as error:  # each caller is to learn of it, whatever it is
+            if isinstance(error, WrongRecord) and len(batch) > 1:
+                # Of one of them. What was written of the others is written again, and stays what it is.
+                for each in batch:
+                    await self._write_batch([each])
+                return
+            for _, written in batch:
                 if not written.done():
-                    written.set_result(state != "lost")
+                    written.set_exception(error)
+            return
+        for (_, written), state in zip(batch, kept, strict=True):
+            if not written.done():
+                written.set_result(state != "lost")
 
     async def _write(self, entries: Sequence[Entry]) -> list[State | Literal["lost"]]:
         now_ms = self._clock.now_ms()

@@ -13,7 +13,7 @@ from typing import Final
 from service.domain.client_health import ClientHealth
 from service.domain.clock import Clock
 from service.domain.retry_schedule import RetrySchedule
-from service.errors import Unavailable
+from service.errors import Unavailable, WrongRecord
 from service.store.backlogs import Backlogs, Release, Waiting
 from service.store.client_health import Addressee, ClientHealths
 from service.store.codec import UnreadableError
@@ -59,9 +59,9 @@ class Releaser:
             return
         try:
             await self._look(client_ids, hidden_until_ms=hidden_until_ms)
-        except Unavailable:
-            raise
-        except Exception as error:  # such as a record nobody can read: no other application may wait for it  # noqa: BLE001
+        except Exception as error:  # such as a record nobody can read: no other application may wait for it
+            if isinstance(error, Unavailable) and not isinstance(error, WrongRecord):
+                raise
             if len(client_ids) == 1:
                 # The class alone: what cannot be read may be repeated in the error.
                 log.error("backlog.fault", client_id=client_ids[0], error=type(error).__name__)  # noqa: TRY400

@@ -8,6 +8,7 @@ from typing import Final
 from service.domain.clock import Clock
 from service.domain.identifiers import KEPT, revocation_id_of
 from service.domain.revocation import Lane
+from service.errors import Unavailable, WrongRecord
 from service.jobs import TICKET_MS, Queue
 from service.store.backlogs import ENTRY, Backlogs
 from service.store.revocations import Revocations
@@ -66,6 +67,17 @@ class Sweeper:
         if due:
             log.debug("sweep.due", entries=due)
         self._in_hand.update(due)
+        try:
+            await self._see_to(due, now_ms=now_ms, hidden_until_ms=hidden_until_ms)
+        except Unavailable:
+            raise
+        except Exception:
+            # A fault of ours. Brought up again at once, these would meet it for ever, and keep everything else from its turn.
+            self._in_hand.clear()
+            raise
+        return len(due)
+
+    async def _see_to(self, due: Sequence[str], *, now_ms: int, hidden_until_ms: int) -> None:
         deliveries: dict[str, list[str]] = defaultdict(list)
         revocations: list[str] = []
         backlogs: list[str] = []
@@ -93,14 +105,26 @@ class Sweeper:
             log.warning("sweep.unknown_entries", count=len(unknown))
             await self.schedule.done(unknown)
         self._in_hand.difference_update(backlogs, unknown)
-        lanes = await self.revocations.lanes([*revocations, *deliveries])
+        lanes = await self._lanes([*revocations, *deliveries])
         if not await self._queue(self._hints(revocations, deliveries, kept, lanes, now_ms)):
             # What was not taken is in hand still.
             self._again_at_ms = now_ms + AGAIN_MS
-            return len(due)
-        # What alone was not taken stays hidden: it must not come up again and again in front of all others.
+            return
+        # What alone was not taken, or could not be read, stays hidden: it must not come up again and again in front of all others.
         self._in_hand.clear()
-        return len(due)
+
+    async def _lanes(self, revocation_ids: Sequence[str]) -> Mapping[str, tuple[Lane, bool]]:
+        """Of these, but for those that nobody can read: no other may wait for them."""
+        try:
+            return await self.revocations.lanes(revocation_ids)
+        except WrongRecord:
+            if len(revocation_ids) == 1:
+                log.error("sweep.unreadable", revocation_id=revocation_ids[0])  # noqa: TRY400 - there is no more to say
+                return {}
+        found: dict[str, tuple[Lane, bool]] = {}
+        for each in revocation_ids:
+            found |= await self._lanes([each])
+        return found
 
     async def _queue(self, hints: Iterable[tuple[Sequence[str], Awaitable[bool]]]) -> bool:
         """Queue these, as far as it is possible. Whether the queue can be reached."""
@@ -125,12 +149,13 @@ class Sweeper:
         now_ms: int,
     ) -> Iterator[tuple[Sequence[str], Awaitable[bool]]]:
         """What is to be queued, and which entries it is for."""
-        for each in revocations:
+        for each in filter(lanes.__contains__, revocations):
             lane, planned = lanes[each]
             # Its deliveries have entries of their own. Who looks whether all have, of thousands at once, keeps nobody waiting.
             yield [each], self.queue.revoke(each, now_ms=now_ms, lane="bulk" if planned else lane)
-        for revocation_id, delivery_ids in deliveries.items():
+        for revocation_id in filter(lanes.__contains__, deliveries):
             lane, _ = lanes[revocation_id]
+            delivery_ids = deliveries[revocation_id]
             yield delivery_ids, self.queue.notify(revocation_id, delivery_ids, now_ms=now_ms, lane=lane)
         for each in kept:
             yield [each], self.queue.verify(each, now_ms=now_ms)

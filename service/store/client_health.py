@@ -13,6 +13,7 @@ from service.domain.client_health import (
     UNINTERRUPTED_MS,
     ClientHealth,
 )
+from service.errors import WrongRecord
 from service.store import keyspace
 from service.store.backlogs import entry_of
 from service.store.codec import from_json
@@ -79,6 +80,18 @@ class ClientHealths:
     async def addressees(self, client_ids: Iterable[str]) -> Addressees:
         """Those of these applications that exist. What cannot be read of one keeps nobody from reading the others."""
         wanted = sorted(set(client_ids))
+        try:
+            return await self._addressees(wanted)
+        except WrongRecord:
+            if len(wanted) == 1:
+                return Addressees(known={}, unreadable=frozenset(wanted))
+        singly = [await self.addressees([each]) for each in wanted]
+        return Addressees(
+            known={name: one for each in singly for name, one in each.known.items()},
+            unreadable=frozenset(name for each in singly for name in each.unreadable),
+        )
+
+    async def _addressees(self, wanted: Sequence[str]) -> Addressees:
         calls: list[Command | Script] = []
         for each in wanted:
             calls += [("GET", keyspace.client(each)), _read(each)]

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import Unavailable
+from service.errors import Unavailable, WrongRecord
 from service.store.pool import PrimaryPool, losing_connections
 
 SOCKET_TIMEOUT_S: Final = 2.0
@@ -203,5 +203,8 @@ def _load_scripts() -> Mapping[str, str]:
 
 
 def _unavailable(error: Exception) -> Unavailable:
+    # Of a script it is somewhere in what Redis says.
+    if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
+        return WrongRecord("a record is not of the kind that is to be stored there")
     # The class alone: redis-py's messages may hold the URL.
     return Unavailable(f"the record cannot be reached ({type(error).__name__})")

@@ -1,5 +1,6 @@
 """Backlogs: what waits is in nobody's way, and nothing between two steps loses it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -98,7 +99,8 @@ async def test_a_look_that_ends_in_a_crash_loses_nothing(house: House, at: int, 
     assert await nothing_waits(house)
 
 
-async def test_a_record_nobody_can_read_holds_up_no_other_application(house: House) -> None:
+@pytest.mark.parametrize("key", [keyspace.client, keyspace.client_health], ids=["of the application", "of its health"])
+async def test_a_record_nobody_can_read_holds_up_no_other_application(house: House, key: Callable[[str], str]) -> None:
     async with stranger(answer()) as app:
         for client_id in ("crm", "broken"):
             await house.application(client_id, app.url())
@@ -106,9 +108,9 @@ async def test_a_record_nobody_can_read_holds_up_no_other_application(house: Hou
         await house.sign_in("ada", "crm", "broken")
         rid = await house.revoke("ada")
         await house.work_off(rid)
-        await house.resources.record.run("SET", keyspace.client("broken"), '{"tls_client_key": "a secret"')
         for client_id in ("crm", "broken"):
             await house.resources.client_healths.resume(client_id, now_ms=house.clock.now_ms())
+        await house.resources.record.run("SET", key("broken"), '{"tls_client_key": "a secret"')
         with listening() as heard:
             await house.sweep()
 

@@ -11,7 +11,8 @@ import pytest
 from service.domain.delivery import Attempt, Delivery
 from service.domain.identifiers import delivery_id_for
 from service.domain.revocation import Revocation
-from service.errors import Unavailable
+from service.errors import Unavailable, WrongRecord
+from service.store import keyspace
 from tests.support.breaks import redis_away
 from tests.support.contents import trail
 from tests.support.heard import listening
@@ -75,6 +76,21 @@ async def test_what_ends_at_the_same_time_is_written_at_once(house: House) -> No
     assert {each.state for each in await house.deliveries(revocation.revocation_id)} == {"dead"}
     totals = await house.resources.statistics.totals()
     assert (totals.deliveries, totals.attempts, totals.told_count) == ({"dead": 100}, {"4xx": 100}, 1)
+
+
+async def test_what_cannot_be_written_for_a_record_of_another_kind_keeps_no_other_from_it(house: House) -> None:
+    revocation, owed = await leased(house, "a", "b")
+    other, of_other = await leased(house, "c")
+    await house.resources.record.run("DEL", keyspace.leases(other.revocation_id))
+    await house.resources.record.run("SET", keyspace.leases(other.revocation_id), "no leases")
+    ledger = house.worker.notifier.ledger
+    entries = [dead(house, revocation, owed[0]), dead(house, other, of_other[0]), dead(house, revocation, owed[1])]
+    first, broken, last = await asyncio.gather(*(ledger.write(each) for each in entries), return_exceptions=True)
+    assert (first, last) == (True, True)
+    assert isinstance(broken, WrongRecord)
+    assert {each.state for each in await house.deliveries(revocation.revocation_id)} == {"dead"}
+    assert (await house.receipt(revocation.revocation_id)).state == "incomplete"
+    assert (await house.resources.statistics.totals()).deliveries == {"dead": 2}
 
 
 async def test_what_ends_while_a_write_is_under_way_goes_into_the_next(house: House) -> None:

@@ -254,6 +254,42 @@ async def test_an_entry_that_names_nothing_of_ours_is_dropped_and_holds_up_no_ot
     assert heard.one("sweep.unknown_entries")["count"] == 3
 
 
+async def test_a_record_of_another_kind_holds_up_no_other(house: House) -> None:
+    """Somebody has written to a key of ours."""
+    rids = sorted([await house.record_only(house.request("ada")) for _ in range(8)])
+    broken = rids[3]
+    await house.resources.record.run("DEL", keyspace.revocation(broken))
+    await house.resources.record.run("SET", keyspace.revocation(broken), "a secret")
+    due = await house.due()
+    with listening() as heard:
+        assert await house.worker.sweeper.sweep() == 8
+    assert {name.partition(":")[0] for name in await queued(house)} == {*rids} - {broken}
+    told = heard.one("sweep.unreadable")
+    assert (told["revocation_id"], "a secret" in str(heard.lines)) == (broken, False)
+    house.clock.advance(AGAIN_MS / 1000)
+    assert await house.worker.sweeper.sweep() == 0, "it is hidden, as what was queued is"
+    assert (await house.due())[broken] == due[broken] + HIDDEN_MS
+
+
+async def test_what_met_a_fault_of_ours_does_not_come_up_at_once_and_for_ever(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = await house.record_only(house.request("ada"))
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as context, pytest.raises(RuntimeError):
+        context.setattr(house.worker.sweeper.revocations, "lanes", fail)
+        await house.worker.sweeper.sweep()
+    other = await house.record_only(house.request("ada"))
+    assert await house.worker.sweeper.sweep() == 1
+    assert [name.partition(":")[0] for name in await queued(house)] == [other]
+    house.clock.advance(HIDDEN_MS / 1000)
+    await house.worker.sweeper.sweep()
+    assert {name.partition(":")[0] for name in await queued(house)} == {faulty, other}
+
+
 async def test_an_unfinished_revocation_is_found_even_when_the_due_index_was_deleted(house: House) -> None:
     old = await house.record_only(house.request("ada"))
     house.clock.advance(HEAL_AFTER_MS / 1000 - 1)
