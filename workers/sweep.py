@@ -37,6 +37,10 @@ AGAIN_MS: Final = 1000
 HEAL_AFTER_MS: Final = 600_000
 """Age at which an unfinished revocation is looked at whatever the due index says, in milliseconds."""
 
+HEAL_APART_MS: Final = 5
+"""How far apart those are looked at, in milliseconds. They may be many thousands, all for one application that is down or paused:
+what falls due meanwhile has its turn between them."""
+
 
 @dataclass(kw_only=True)
 class Sweeper:
@@ -172,6 +176,7 @@ class Sweeper:
         offset, found = 0, BATCH
         while found == BATCH:
             stale = await self.schedule.open_since(before_ms=now_ms - HEAL_AFTER_MS, offset=offset, limit=BATCH)
-            await self.schedule.look_at_if_absent(stale, at_ms=now_ms)
+            at_ms = now_ms + offset * HEAL_APART_MS
+            await self.schedule.look_at_if_absent(stale, at_ms=at_ms, apart_ms=HEAL_APART_MS)
             found = len(stale)
             offset += found

@@ -64,9 +64,9 @@ class Schedule:
         if pairs:
             await self._record.run("ZADD", keyspace.DUE, "XX", "LT", *pairs)
 
-    async def look_at_if_absent(self, ids: Iterable[str], *, at_ms: int) -> None:
-        """Have these looked at then, unless they are in the index already."""
-        pairs = [part for each in ids for part in (at_ms, each)]
+    async def look_at_if_absent(self, ids: Iterable[str], *, at_ms: int, apart_ms: int = 0) -> None:
+        """Have these looked at then, each so much later than the one before, unless they are in the index already."""
+        pairs = [part for place, each in enumerate(ids) for part in (at_ms + place * apart_ms, each)]
         if pairs:
             await self._record.run("ZADD", keyspace.DUE, "NX", *pairs)
 

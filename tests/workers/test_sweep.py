@@ -19,7 +19,7 @@ from tests.support.heard import listening
 from tests.support.house import DAY_S, House, open_house
 from tests.support.strangers import answer, stranger
 from workers import sweep
-from workers.sweep import AGAIN_MS, HEAL_AFTER_MS, HIDDEN_MS, MOST_FAILED
+from workers.sweep import AGAIN_MS, HEAL_AFTER_MS, HEAL_APART_MS, HIDDEN_MS, MOST_FAILED
 
 
 async def queued(house: House, queue: str = QUEUE) -> dict[str, list[object]]:
@@ -319,8 +319,27 @@ async def test_more_unfinished_revocations_than_a_batch_are_all_found(
     assert set(await house.due()) == rids
 
 
+async def test_what_falls_due_while_thousands_heal_has_its_turn_between_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 10)
+    old = sorted([await house.record_only(house.request("ada")) for _ in range(100)])
+    house.clock.advance(HEAL_AFTER_MS / 1000)
+    await house.resources.record.run("DEL", keyspace.DUE)
+    await house.worker.sweeper.tidy()
+    house.clock.advance(10 * HEAL_APART_MS / 1000)
+    fresh = await house.record_only(house.request("bob"))
+    assert await house.worker.sweeper.sweep() == 10
+    assert await house.worker.sweeper.sweep() == 2
+    assert {name.partition(":")[0] for name in await queued(house)} == {*old[:11], fresh}
+    house.clock.advance(100 * HEAL_APART_MS / 1000)
+    while await house.worker.sweeper.sweep():
+        pass
+    assert {name.partition(":")[0] for name in await queued(house)} == {*old, fresh}
+
+
 async def test_what_heals_keeps_nothing_urgent_waiting_and_its_retries_stay_urgent(house: House) -> None:
-    """One application is down, and thousands are unfinished for it: all of them are looked at every ten minutes, all at once."""
+    """One application is down, and thousands are unfinished for it: all of them are looked at every ten minutes."""
     async with stranger(answer(503)) as app:
         await house.application("crm", app.url())
         await house.sign_in("ada", "crm")
