@@ -68,7 +68,8 @@ class Verifier:
                 return
             if now_ms - token.received_at_ms < KEPT_MS:
                 pause_ms = min(LOOK_AGAIN_MS * 2 ** min(token.looks, 10), LONGEST_PAUSE_MS)
-                await self.kept_tokens.look_again(token, at_ms=now_ms + pause_ms)
+                at_ms = min(now_ms + pause_ms, token.received_at_ms + KEPT_MS)
+                await self.kept_tokens.look_again(token, at_ms=at_ms)
                 return
             refused = "held" if isinstance(error, Held) else "keys_unavailable"
         except NotAuthenticated as error:

@@ -11,6 +11,10 @@ KEPT_MS: Final = 86_400_000
 """How long a token is kept, in milliseconds: an identity provider whose keys are out of reach for longer than a day has
 stopped signing people in as well."""
 
+FORGOTTEN_MS: Final = KEPT_MS + 3_600_000
+"""When Redis forgets one by itself, in milliseconds: later than it is given up, for whoever does that tells of it. Only where no
+worker has run in between is there nobody who could."""
+
 MAX_KEPT: Final = 1000
 """Most tokens kept for one connection: they are unverified, and anybody can send some."""
 
@@ -38,18 +42,18 @@ class KeptTokens:
 
         Its place comes first, so that not one too many is kept however many come at once; then the due entry: what is kept is
         looked at again, also after a crash at any point from here. A place without a token is filled when that one comes
-        again, or is free after a day.
+        again, or is free when that would be forgotten.
         """
         kept_id = kept_token_id_for(connection_id, text)
         key, listed = keyspace.kept(kept_id), keyspace.kept_of(connection_id)
-        if await self._record.script("list_kept", [listed], [kept_id, now_ms, KEPT_MS, MAX_KEPT]) == "full":
+        if await self._record.script("list_kept", [listed], [kept_id, now_ms, FORGOTTEN_MS, MAX_KEPT]) == "full":
             return None
         facts: dict[str, str | int] = {"connection_id": connection_id, "text": text, "received_at_ms": now_ms}
         await self._record.pipeline(
             [
                 ("ZADD", keyspace.DUE, "NX", look_at_ms, kept_id),
                 *[("HSETNX", key, name, value) for name, value in facts.items()],
-                ("PEXPIRE", key, KEPT_MS),
+                ("PEXPIRE", key, FORGOTTEN_MS),
             ]
         )
         return kept_id
@@ -74,7 +78,7 @@ class KeptTokens:
             [
                 ("ZADD", keyspace.DUE, at_ms, token.kept_id),
                 ("HINCRBY", key, "looks", 1),
-                ("PEXPIREAT", key, token.received_at_ms + KEPT_MS),
+                ("PEXPIREAT", key, token.received_at_ms + FORGOTTEN_MS),
             ]
         )
 

@@ -9,7 +9,7 @@ from service.domain.identifiers import KEPT
 from service.errors import Unavailable
 from service.store import kept_tokens as module
 from service.store import keyspace
-from service.store.kept_tokens import KEPT_MS, KeptToken
+from service.store.kept_tokens import FORGOTTEN_MS, KeptToken
 from tests.support.breaks import Moment, redis_away
 from tests.support.contents import contents, lifetimes_ms
 from tests.support.house import CONNECTION, House
@@ -98,7 +98,7 @@ async def test_a_place_whose_token_was_lost_in_a_crash_is_filled_when_it_comes_a
 async def test_those_that_are_past_their_day_make_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KEPT", 1)
     await keep(house)
-    house.clock.advance(KEPT_MS / 1000 + 1)
+    house.clock.advance(FORGOTTEN_MS / 1000 + 1)
     await keep(house, "another")
 
 
@@ -106,8 +106,8 @@ async def test_it_is_forgotten_after_a_day_whatever_is_done_about_it(house: Hous
     kept_id = await keep(house)
     for _ in range(2):
         lives = lifetimes_ms(redis_url)
-        assert 0 < lives[keyspace.kept(kept_id)] <= KEPT_MS
-        assert 0 < lives[keyspace.kept_of(CONNECTION)] <= KEPT_MS
+        assert 0 < lives[keyspace.kept(kept_id)] <= FORGOTTEN_MS
+        assert 0 < lives[keyspace.kept_of(CONNECTION)] <= FORGOTTEN_MS
         await house.resources.kept_tokens.look_again(await found(house, kept_id), at_ms=house.clock.now_ms() + 1000)
 
 

@@ -230,14 +230,31 @@ async def test_it_is_looked_at_less_and_less_often(waiting: Waiting) -> None:
     assert await waiting.house.session_honoured(waiting.session)
 
 
-async def test_after_a_day_it_is_given_up_with_a_line(waiting: Waiting) -> None:
+async def test_after_a_day_it_is_given_up_with_a_line_and_told(waiting: Waiting, redis_url: str) -> None:
     kept_id = await waiting.keep(waiting.token())
     with listening() as heard:
         await waiting.work(KEPT_MS / 1000 - 1)
         assert await waiting.is_kept(kept_id)
-        await waiting.work(LONGEST_PAUSE_MS / 1000)
+        await waiting.work(1)
     assert heard.one("logout.dropped")["reason"] == "keys_unavailable"
     assert not await waiting.is_kept(kept_id)
+    refused = [each["reason"] for each in trail(redis_url) if each["event"] == "message.refused"]
+    assert refused == ["keys_unavailable"]
+
+
+async def test_redis_does_not_forget_it_before_it_is_given_up(waiting: Waiting) -> None:
+    """Its own clock passes a day at the same moment; whoever came to give it up would find nothing, and tell nobody."""
+    until_ms = waiting.house.clock.now_ms() + KEPT_MS + LONGEST_PAUSE_MS
+    kept_id = await waiting.keep(waiting.token())
+    record = waiting.house.resources.record
+    for key in (keyspace.kept(kept_id), keyspace.kept_of(CONNECTION)):
+        assert await record.run("PTTL", key) > KEPT_MS + LONGEST_PAUSE_MS
+    await waiting.work()
+    redis_s, _ = await record.run("TIME")
+    assert int(redis_s) * 1000 + await record.run("PTTL", keyspace.kept(kept_id)) > until_ms
+    waiting.house.clock.advance((KEPT_MS + LONGEST_PAUSE_MS) / 1000)
+    await waiting.keep(waiting.token(claims={"jti": "another"}))
+    assert await record.run("ZSCORE", keyspace.kept_of(CONNECTION), kept_id) is not None
 
 
 async def test_one_that_redis_has_forgotten_leaves_the_index(waiting: Waiting) -> None:
