@@ -76,18 +76,18 @@ class Revoker:
             await self._set_aside(revocation_id)
             return
         finished = revocation.state in {"completed", "incomplete"}
+        if finished and not await self.schedule.has(revocation_id):
+            # It was seen to by another job of it.
+            return
         if finished:
             # A crash may have come between the last death and the list of dead letters.
             await self.deliveries.relist(await self.deliveries.of_revocation(revocation_id))
-        if finished and not isinstance(revocation.scope, SessionsBegunBy):
-            await self.revocations.close(revocation_id)
-            return
         if revocation.revoked_at_ms is None:
             await self._complete(revocation)
         read_ms = self.clock.now_ms()
         snapshots = await self._snapshot(revocation)
         if finished:
-            # A crash may have come after the last application was told and before its cut-off was let go of.
+            # A crash may have come after the last application was told and before what was ended was forgotten.
             await self._forget(revocation, snapshots)
             await self.revocations.close(revocation_id)
             return

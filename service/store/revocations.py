@@ -53,7 +53,7 @@ class Revocations:
         recent = keyspace.recent(request.connection_id, request.initiator)
         # What was said to be bulk makes nothing else bulk.
         counted: list[Command | Script] = [("ZADD", recent, "NX", now_ms, rid)] if request.lane is None else []
-        *_, lately, flat = await self._record.pipeline(
+        first_look, *_, lately, flat = await self._record.pipeline(
             [
                 ("ZADD", keyspace.DUE, "NX", look_at_ms, rid),
                 ("ZADD", keyspace.OPEN, "NX", now_ms, rid),
@@ -72,8 +72,12 @@ class Revocations:
         # Not recorded yet: `mark_revoked` does that. What a crash leaves without a lane is urgent.
         recorded = _revocation(rid, {"lane": "bulk" if lately > BULK_AFTER else "urgent", **found})
         if recorded.state in {"completed", "incomplete"}:
-            # A repeat of one that is finished must not leave it on the list of open ones.
-            await self.close(rid)
+            # A repeat of one that is finished must not leave it on the list of open ones. What it ended is perhaps still to be
+            # forgotten: then it was in the due index before, and stays there.
+            if first_look:
+                await self.close(rid)
+            else:
+                await self._record.run("ZREM", keyspace.OPEN, rid)
         return recorded
 
     async def mark_late(self, revocation_id: str) -> bool:

@@ -46,7 +46,8 @@ class Schedule:
         others are due, and those that move to a backlog (`Backlogs.holding`)."""
         calls: list[Command | Script] = []
         if finished:
-            calls += [("ZREM", keyspace.OPEN, *finished), ("ZREM", keyspace.DUE, *finished)]
+            # Their own entries stay: what they ended is perhaps still to be forgotten, and whoever does that takes them off.
+            calls.append(("ZREM", keyspace.OPEN, *finished))
         if done:
             calls.append(("ZREM", keyspace.DUE, *done))
         if due:
@@ -74,6 +75,10 @@ class Schedule:
         """Unfinished revocations accepted before a moment, the oldest first, from the `offset`-th on."""
         ids = await self._record.run("ZRANGEBYSCORE", keyspace.OPEN, "-inf", before_ms, "LIMIT", offset, limit)
         return tuple(ids)
+
+    async def has(self, name: str) -> bool:
+        """Whether somebody is still to look at this one."""
+        return await self._record.run("ZSCORE", keyspace.DUE, name) is not None
 
     async def opened_at(self, revocation_id: str) -> int | None:
         """When an unfinished revocation was accepted; None when it is not on the list."""

@@ -74,7 +74,9 @@ async def test_after_attempts_everything_is_put_right_at_once(house: House) -> N
 
     assert await house.open_revocations() == {going_on}
     due = await house.due()
-    assert (set(due), due["later"], due["new"]) == ({going_on, "later", "new"}, now_ms + 5000, now_ms + 6000)
+    # What a finished one has ended may still be to be forgotten.
+    assert set(due) == {finished, going_on, "later", "new"}
+    assert (due["later"], due["new"]) == (now_ms + 5000, now_ms + 6000)
 
 
 async def test_unfinished_revocations_are_found_by_age(house: House) -> None:

@@ -232,6 +232,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "schedule.settle": lambda: r.schedule.settle(finished=["a"], done=["b"], due={"c": now_ms}),
         "schedule.claim": lambda: r.schedule.claim(now_ms=now_ms, hidden_until_ms=now_ms, limit=1),
         "schedule.open_since": lambda: r.schedule.open_since(before_ms=now_ms, offset=0, limit=1),
+        "schedule.has": lambda: r.schedule.has("a"),
         "schedule.opened_at": lambda: r.schedule.opened_at(rid),
         "schedule.backlog": r.schedule.backlog,
         "statistics.count": lambda: r.statistics.count(deliveries=["dead"], attempts=[], told_s=[]),

@@ -2,20 +2,24 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from service.domain.delivery import Delivery
 from service.domain.identifiers import delivery_id_for
+from service.domain.revocation import SessionsBegunBy
 from service.domain.session import Participant
 from service.errors import Unavailable
 from service.store import keyspace, person_keys
+from service.store.covered import Covered
 from tests.support.breaks import Moment, redis_away
 from tests.support.heard import listening
 from tests.support.house import DAY_S, House, user_id
 from tests.support.strangers import answer, stranger
 from workers.notify import LEASE_MS
 from workers.revoke import LOOK_AGAIN_MS, MISSING_MS
+from workers.sweep import HIDDEN_MS
 
 ADA = user_id("ada")
 
@@ -322,3 +326,47 @@ async def test_people_it_has_not_cut_off_are_no_part_of_it(house: House, monkeyp
     await house.resources.record.run("DEL", person_keys.cutoffs(ADA))
     assert (await house.work_off(rid)).state == "completed"
     assert await house.deliveries(rid) == ()
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+@pytest.mark.parametrize("partial", [False, True])
+async def test_what_was_not_forgotten_because_redis_was_away_is_forgotten_though_everybody_was_told(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, partial: bool, asked_again: bool
+) -> None:
+    forget, asked = Covered.forget, 0
+
+    async def forget_the_second_time(covered: Covered, *args: Any, **kwargs: Any) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await house.attempts_end()
+            raise Unavailable("away")
+        await forget(covered, *args, **kwargs)
+
+    monkeypatch.setattr(Covered, "forget", forget_the_second_time)
+    async with stranger(answer()) as app:
+        await house.application("crm", app.url())
+        await house.issue(await house.sign_in("ada", "crm"), "crm")
+        scope = SessionsBegunBy(begun_by_ms=house.clock.now_ms()) if partial else None
+        request = house.request("ada", scope=scope)
+        rid = (await house.resources.sink.accept(request)).revocation_id
+        await house.run_queue()
+        assert (await house.receipt(rid)).state == "completed"
+        assert asked == 1
+        if asked_again:
+            assert (await house.resources.sink.accept(request)).repeated
+        house.clock.advance(HIDDEN_MS / 1000)
+        await house.sweep()
+    assert asked == 2
+    assert not [name for name in await house.resources.record.run("KEYS", "*") if ":token" in name]
+    assert await house.resources.record.run("HLEN", person_keys.logouts(ADA)) == 0
+    assert (await house.due(), await house.open_revocations()) == ({}, set())
+    assert len(app.requests) == 1
+
+
+async def test_a_job_of_one_that_was_seen_to_costs_one_look(house: House) -> None:
+    rid = await house.revoke("ada")
+    await house.work_off(rid)
+    with redis_away(at=1000, moment="before") as counting:
+        await house.begin_to_work_off(rid)
+    assert counting.calls == 2
