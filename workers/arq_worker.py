@@ -24,21 +24,26 @@ class ArqWorker(Worker):
         self.claiming = asyncio.Lock()
         """Held while a job is being taken. Whoever has it after `allow_pick_jobs` was taken back knows that none will be."""
         self.taken: set[str] = set()
-        """Jobs this has in hand, which arq keeps everybody from running meanwhile; for long, where it ends with one in hand."""
+        """Jobs this has in hand, which arq keeps everybody from running meanwhile; for long, where it ends with one in hand. Whoever
+        goes on in its place is given them, and runs at once what nobody runs any more."""
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Take these jobs, none after it was said that no more are to be."""
+        names = [each.decode() for each in job_ids]
+        # What is no longer on the queue has been done by another.
+        self.taken &= {*names, *self.tasks}
         # One at a time, as arq does it too: a look at the queue may bring hundreds, and we may be told to stop at the first.
-        for each in job_ids:
+        for job_id in names:
+            if job_id in self.tasks:
+                continue
             async with self.claiming:
-                if not self.allow_pick_jobs:
+                if not self.allow_pick_jobs or self.job_counter >= self.max_jobs:
                     return
-                job_id = each.decode()
-                if job_id in self.taken and job_id not in self.tasks:
-                    # Its end could not be written, and nobody runs it any more.
+                if job_id in self.taken:
+                    # Its end could not be written, or it was dropped: nobody runs it any more.
                     await self.pool.delete(f"{in_progress_key_prefix}{job_id}")
                 self.taken.add(job_id)
-                await super().start_jobs([each])
+                await super().start_jobs([job_id.encode()])
                 if job_id not in self.tasks:  # another has it
                     self.taken.discard(job_id)
 

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from arq.constants import in_progress_key_prefix
 from arq.worker import func
 from redis.exceptions import RedisError
 
@@ -84,8 +83,6 @@ class WorkerProcess:
         self._resources = resources
         self._arq: dict[Lane, ArqWorker] = {}
         self._stopping = False
-        self._dropped: set[str] = set()
-        """Jobs that ended because the queue could not be reached, and that nobody may run yet."""
         self._sweeping = asyncio.Lock()
         """Held while entries are taken off the due index and queued."""
         self.notifier = wiring.notifier(resources)
@@ -168,10 +165,12 @@ class WorkerProcess:
         told any more if it stayed so, while everything else of this process looked healthy."""
         pause = 0.1
         while not self._stopping:
+            before = self._arq.get(lane)
             self._arq[lane] = arq = self.create_arq_worker(lane=lane)
+            if before is not None:
+                arq.taken = before.taken
             started = asyncio.get_running_loop().time()
             try:
-                await self._let_go()
                 await arq.async_run()
             except Exception as error:  # whatever it was: it is begun again
                 expected = isinstance(error, RedisError | OSError)
@@ -179,16 +178,9 @@ class WorkerProcess:
                 for task in arq.tasks.values():
                     task.cancel()
                 await asyncio.gather(*arq.tasks.values(), return_exceptions=True)
-                self._dropped |= arq.taken
             lasted = asyncio.get_running_loop().time() - started
             pause = 0.1 if lasted > LONGEST_PAUSE_S else min(pause * 2, LONGEST_PAUSE_S)
             await asyncio.sleep(pause)
-
-    async def _let_go(self) -> None:
-        """Let anybody run what was dropped: arq would keep it for JOB_TIMEOUT_S and ten seconds more, as a killed worker's."""
-        if self._dropped:
-            await self._resources.queue_redis.delete(*(f"{in_progress_key_prefix}{each}" for each in self._dropped))
-            self._dropped.clear()
 
     async def _finish_jobs(self) -> None:
         for each in self._arq.values():
