@@ -48,7 +48,8 @@ HINT_TIMEOUT_S: Final = 0.5
 
 TICKET_MS: Final = 20_000
 """How long a hint that waits in the queue stands for its repeats, in milliseconds. arq takes a job id once while it has it, so
-in a backlog the sweeper's hints do not pile up. No longer than an entry stays hidden (`workers.sweep.HIDDEN_MS`): arq also has a
+what waits for long has one more hint each time its entry comes up, and no more; one that finds its work done costs two reads. No
+longer than an entry stays hidden (`workers.sweep.HIDDEN_MS`): arq also has a
 job that nobody runs any more, for longer than that, and it must not stand in the way of the next hint."""
 
 

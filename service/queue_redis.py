@@ -5,6 +5,7 @@ the connection never returns to its pool, and each such end takes a place for go
 connects anew first and waits for that as well. Closing the connection drops its watches too, and asks nobody.
 """
 
+import asyncio
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +35,10 @@ class QueuePipeline(Pipeline):
 
     async def reset(self) -> None:
         """Forget what was to be sent and what is watched."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # `execute` comes here by itself, before the block's end: there is no time for an answer either.
+            await self._close_watching()
         try:
             await super().reset()  # type: ignore[no-untyped-call]  # redis-py's
         except BaseException as error:  # cancelled while it waits for the answer, too

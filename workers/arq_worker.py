@@ -24,8 +24,8 @@ class ArqWorker(Worker):
         self.claiming = asyncio.Lock()
         """Held while a job is being taken. Whoever has it after `allow_pick_jobs` was taken back knows that none will be."""
         self.taken: set[str] = set()
-        """Jobs this has in hand, which arq keeps everybody from running meanwhile; for long, where it ends with one in hand. Whoever
-        goes on in its place is given them, and runs at once what nobody runs any more."""
+        """Jobs this has in hand, which arq keeps everybody from running meanwhile; for long, where it ends with one in hand.
+        Whoever goes on in its place is given them, and runs at once what nobody runs any more."""
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Take these jobs, none after it was said that no more are to be."""

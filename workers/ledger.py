@@ -137,7 +137,7 @@ class Ledger:
     async def _write_batch(self, batch: Sequence[tuple[Entry, asyncio.Future[bool]]]) -> None:
         try:
             kept = await self._write([entry for entry, _ in batch])
-        except Exception as error:  # each caller is to learn of it, whatever it is
+        except Exception as error:  # each caller is to learn of it, whatever it is  # noqa: BLE001
             if isinstance(error, WrongRecord) and len(batch) > 1:
                 # Of one of them. What was written of the others is written again, and stays what it is.
                 for each in batch:

@@ -4,11 +4,13 @@ A worker that closes a revocation writes the record first and takes its entries 
 two for as long as it takes somebody to redeliver, it takes out the entries of the redelivery. Nobody else would find that out.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
 from service.domain.clock import Clock
 from service.domain.delivery import OPEN
+from service.store.backlogs import Backlogs
 from service.store.dead_letters import DeadLetters
 from service.store.deliveries import Deliveries
 from service.store.redeliveries import Redeliveries
@@ -30,6 +32,7 @@ class Redelivered:
     deliveries: Deliveries
     dead_letters: DeadLetters
     redeliveries: Redeliveries
+    backlogs: Backlogs
 
     async def tidy(self) -> None:
         """Look at every redelivery that is not finished, and drop dead letters that were listed long enough."""
@@ -51,9 +54,14 @@ class Redelivered:
         await self.dead_letters.drop(
             (each, each.redelivered_at_ms[-1]) for each in every if each.state != "dead" and each.redelivered_at_ms
         )
-        still_open = [each.delivery_id for each in every if each.state in OPEN]
+        still_open = [each for each in every if each.state in OPEN]
         if revocation is None or not still_open:
             await self.redeliveries.settled(revocation_id, before_ms=before_ms)
             return False
-        await self.redeliveries.reopen(revocation_id, still_open, now_ms=now_ms)
+        owed: dict[str, list[str]] = defaultdict(list)
+        for each in still_open:
+            owed[each.client_id].append(each.delivery_id)
+        # What waits in a backlog has its turn there.
+        await self.backlogs.restore(owed, at_ms=now_ms)
+        await self.redeliveries.reopen(revocation_id, now_ms=now_ms)
         return True

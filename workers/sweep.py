@@ -114,7 +114,7 @@ class Sweeper:
             # What was not taken is in hand still.
             self._again_at_ms = now_ms + AGAIN_MS
             return
-        # What alone was not taken, or could not be read, stays hidden: it must not come up again and again in front of all others.
+        # What alone was not taken, or cannot be read, stays hidden: it must not come up again and again in front of all others.
         self._in_hand.clear()
 
     async def _lanes(self, revocation_ids: Sequence[str]) -> Mapping[str, tuple[Lane, bool]]:

@@ -110,6 +110,7 @@ def redelivered(resources: Resources) -> Redelivered:
         deliveries=resources.deliveries,
         dead_letters=resources.dead_letters,
         redeliveries=resources.redeliveries,
+        backlogs=resources.backlogs,
     )
 
 

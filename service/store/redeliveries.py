@@ -119,14 +119,9 @@ class Redeliveries:
         """Nobody needs to look at a revocation any more for what was redelivered by then."""
         await self._record.script("drop_up_to", [keyspace.REDELIVERED], [before_ms, revocation_id])
 
-    async def reopen(self, revocation_id: str, delivery_ids: Sequence[str], *, now_ms: int) -> None:
-        """Have an unfinished revocation and what is open of it looked at, unless they are waiting for that already."""
-        await self._record.pipeline(
-            [
-                ("ZADD", keyspace.DUE, "NX", *(part for each in delivery_ids for part in (now_ms, each))),
-                ("ZADD", keyspace.OPEN, "NX", now_ms, revocation_id),
-            ]
-        )
+    async def reopen(self, revocation_id: str, *, now_ms: int) -> None:
+        """Have an unfinished revocation on the list of those, unless it is."""
+        await self._record.run("ZADD", keyspace.OPEN, "NX", now_ms, revocation_id)
 
 
 def _rows(change: Change) -> list[str]:

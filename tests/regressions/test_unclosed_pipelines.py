@@ -69,6 +69,26 @@ async def test_whoever_has_no_time_left_waits_for_nothing_more(
         assert await queue_redis.ping()
 
 
+async def test_nor_does_whoever_was_just_writing(redis_server: EmbeddedRedis, queue_redis: QueueRedis) -> None:
+    async def write() -> None:
+        async with queue_redis.pipeline(transaction=True) as pipe:
+            await _watch(redis_server, pipe)
+            pipe.multi()
+            pipe.set("a key", "a value")
+            await pipe.execute()
+
+    with standing_still(redis_server):
+        writing = asyncio.create_task(write())
+        await asyncio.wait([writing], timeout=SILENT_S / 3)
+        began = time.monotonic()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert time.monotonic() - began < SILENT_S / 2
+    async with asyncio.timeout(SILENT_S * 10):
+        assert await queue_redis.ping()
+
+
 async def test_a_place_is_given_back_when_whoever_waits_for_that_answer_is_cancelled(
     redis_server: EmbeddedRedis, queue_redis: QueueRedis
 ) -> None:

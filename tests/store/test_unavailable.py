@@ -223,7 +223,7 @@ def calls_of(house: House, rid: str) -> dict[str, Callable[[], Awaitable[Any]]]:
         "redeliveries.read": lambda: r.redeliveries.read([DEAD.delivery_id]),
         "redeliveries.unsettled": lambda: r.redeliveries.unsettled(before_ms=now_ms, offset=0, limit=1),
         "redeliveries.settled": lambda: r.redeliveries.settled(rid, before_ms=now_ms),
-        "redeliveries.reopen": lambda: r.redeliveries.reopen(rid, ["a"], now_ms=now_ms),
+        "redeliveries.reopen": lambda: r.redeliveries.reopen(rid, now_ms=now_ms),
         "dry_runs.look_ahead": lambda: r.dry_runs.look_ahead([ADA], now_ms=now_ms),
         "schedule.look_at": lambda: r.schedule.look_at(["a"], at_ms=now_ms),
         "schedule.look_at_if_absent": lambda: r.schedule.look_at_if_absent(["a"], at_ms=now_ms),

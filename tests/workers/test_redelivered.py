@@ -533,3 +533,21 @@ async def skipped_as_told(house: House, redis_url: str, rid: str) -> None:
     told = Counter(each["event"] for each in trail(redis_url))
     skipped = [each for each in await house.deliveries(rid) if each.state == "skipped"]
     assert told["delivery.skipped"] - told["delivery.not_ended"] == len(skipped)
+
+
+async def test_what_waits_in_a_backlog_is_left_there(house: House) -> None:
+    rid = await give_up(house, "crm")
+    async with stranger(answer(200)) as app:
+        await move(house, "crm", app)
+        await house.resources.client_healths.pause("crm", reason=None, now_ms=house.clock.now_ms())
+        await house.resources.redeliverer.of_revocation(rid)
+        await house.run_queue()
+        waiting = await house.waiting("crm")
+        assert len(waiting) == 1
+        house.clock.advance(LOOK_AFTER_MS / 1000 + 1)
+        await house.worker.redelivered.tidy()
+        assert set(await house.due()) & set(waiting) == set()
+        assert await house.open_revocations() == {rid}
+        await house.resources.client_healths.resume("crm", now_ms=house.clock.now_ms())
+        await house.sweep()
+    assert (await house.delivery(rid)).state == "delivered"
