@@ -45,11 +45,6 @@ class TokenBuckets:
         self._keep(key, left - 1)
         return 0.0
 
-    def give_back(self, key: Hashable) -> None:
-        """Undo one `take`."""
-        if key in self._buckets:
-            self._keep(key, min(self._burst, self._left(key) + 1))
-
     def _left(self, key: Hashable) -> float:
         bucket = self._buckets.get(key)
         if bucket is None:

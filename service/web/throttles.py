@@ -34,7 +34,7 @@ class Doors:
     """What each connection may ask for at the doors.
 
     A message is counted before anything is done for it, by connection and address and by address alone, and once it is proven,
-    by connection alone; what is proven gets its first counts back. So whoever only knows connections' names, or makes them up,
+    by connection alone. So whoever only knows connections' names, or makes them up,
     uses up their own address's count, before any signature is looked at, and nothing of the identity provider's. An address
     that has sent a proven message within KNOWN_MS is let through to be looked at, at that connection, and counts by address and
     connection alone at others: behind a proxy that is not trusted everybody has the same.
@@ -62,11 +62,7 @@ class Doors:
 
     def admit_proven(self, name: str, source: str) -> None:
         """Count it as the identity provider's own: it has been verified. Raises TooManyRequests."""
-        key = (name, source)
-        if key not in self._known:
-            self._unproven.give_back(key)
-            self._by_source.give_back(source)
-        self._known.add(key)
+        self._known.add((name, source))
         self._known_sources.add(source)
         _refuse(self._proven.take(name), "this connection asks for more than it may")
 
